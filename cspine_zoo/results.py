@@ -1,0 +1,189 @@
+"""What comes out: one study's predictions, in the words of the JSON contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.ct.volume import Notice, SkippedFile
+
+SCHEMA_VERSION: Final = "1"
+
+Point = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class SliceScore:
+    """What a classifier made of one slice of a vertebra.
+
+    Attributes:
+        position_mm: world z of the slice's centre.
+        weight: share of the slice in the vertebra's score (attention or pooling), or None.
+        probability: the slice's own probability, or None where the variant has none.
+    """
+
+    position_mm: float
+    weight: float | None
+    probability: float | None
+
+
+@dataclass(frozen=True)
+class VertebraPrediction:
+    """One level: where it is, how much of it is in view, and how likely it is fractured.
+
+    ``probability`` is calibrated, ``threshold`` the classifier's operating point. A level that
+    was not found has neither centroid nor probability.
+    """
+
+    level: str
+    found: bool
+    visible_fraction: float
+    centroid_mm: Point | None
+    probability: float | None
+    threshold: float
+    slices: tuple[SliceScore, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A region suspected of fracture: an axis-aligned world box in mm with its score."""
+
+    level: str
+    score: float
+    box_mm: tuple[Point, Point]
+    slice_index: int
+    model: str
+
+
+@dataclass(frozen=True)
+class StageSeconds:
+    """Wall time of each stage; stages that variants share count once in each of them."""
+
+    read: float
+    prepare: float
+    segment: float
+    classify: float
+    total: float
+
+
+@dataclass(frozen=True)
+class ModelPrediction:
+    """All that one classifier says about one study."""
+
+    model: str
+    weights_sha256: str
+    segmenter: str
+    segmenter_sha256: str
+    localizer: str | None
+    package_version: str
+    device: str
+    precision: str
+    patient_overall: float | None
+    threshold: float
+    vertebrae: tuple[VertebraPrediction, ...]
+    findings: tuple[Finding, ...]
+    seconds: StageSeconds
+
+    def vertebra(self, level: str) -> VertebraPrediction:
+        """The row of ``level``, such as ``"C5"``."""
+        return next(vertebra for vertebra in self.vertebrae if vertebra.level == level)
+
+
+@dataclass(frozen=True)
+class StudySummary:
+    """Technical facts of the study; nothing that identifies the patient."""
+
+    shape: tuple[int, int, int]
+    spacing_mm: Point
+    orientation: str
+    n_slices: int
+    skipped: tuple[SkippedFile, ...] = ()
+    warnings: tuple[Notice, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class LabelMap:
+    """Vertebra labels on the study's own grid: 0; 1-7 C1-C7; 8 T1 and every level below."""
+
+    labels: NDArray[np.uint8]
+    geometry: Geometry
+
+
+@dataclass(frozen=True, eq=False)
+class StudyPrediction:
+    """Predictions of one or more classifiers for one study, on one shared label map."""
+
+    study: StudySummary
+    predictions: tuple[ModelPrediction, ...]
+    label_map: LabelMap | None = field(default=None, repr=False)
+
+    @property
+    def patient_overall(self) -> float | None:
+        """Probability of any cervical fracture, by the first classifier."""
+        return self.predictions[0].patient_overall if self.predictions else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object of ``cspine-zoo predict --json``."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "study": asdict(self.study),
+            "predictions": [asdict(prediction) for prediction in self.predictions],
+        }
+
+    def to_json(self, indent: int | None = 2) -> str:
+        """``to_dict`` as JSON text; never NaN or infinity."""
+        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+
+    def to_csv(self) -> str:
+        """One line a classifier and level, patient overall included."""
+        from cspine_zoo.export.table import to_csv  # the export layer stands above this one
+
+        return to_csv(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison(StudyPrediction):
+    """Several classifiers on one segmentation of one study."""
+
+    def models(self) -> tuple[str, ...]:
+        """Names in the order that was asked for."""
+        return tuple(prediction.model for prediction in self.predictions)
+
+    def probabilities(self, row: str) -> tuple[float | None, ...]:
+        """One probability a classifier for ``row``: a level, or ``"patient_overall"``."""
+        if row == "patient_overall":
+            return tuple(prediction.patient_overall for prediction in self.predictions)
+        return tuple(prediction.vertebra(row).probability for prediction in self.predictions)
+
+    def thresholds(self, row: str) -> tuple[float, ...]:
+        """Each classifier's operating point for ``row``."""
+        if row == "patient_overall":
+            return tuple(prediction.threshold for prediction in self.predictions)
+        return tuple(prediction.vertebra(row).threshold for prediction in self.predictions)
+
+    def difference(self, row: str) -> float | None:
+        """Largest minus smallest probability among the classifiers; None if nothing was scored."""
+        known = [p for p in self.probabilities(row) if p is not None]
+        return max(known) - min(known) if known else None
+
+    def votes(self, row: str) -> tuple[int, int]:
+        """Classifiers at or above their own threshold, and classifiers that scored the row."""
+        pairs = zip(self.probabilities(row), self.thresholds(row), strict=True)
+        scored = [p >= threshold for p, threshold in pairs if p is not None]
+        return sum(scored), len(scored)
+
+    def agree(self, row: str) -> bool | None:
+        """Whether all classifiers fall on the same side of their thresholds."""
+        above, scored = self.votes(row)
+        return None if scored == 0 else above in (0, scored)
+
+
+def rows(levels: Sequence[str]) -> tuple[str, ...]:
+    """Levels followed by the patient: the rows of every table and plot."""
+    return (*levels, "patient_overall")
