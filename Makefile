@@ -1,0 +1,39 @@
+# A Python from 3.11 to 3.13, make and a package index are all that these targets need.
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# JOBS: test processes; each may hold a model, so two fit a small machine.
+JOBS ?= 2
+
+.PHONY: demo test test-slow test-all install lint types wheel clean
+
+demo: $(STAMP) ## open the page, with a sample study that runs at once
+	$(BIN)/cspine-zoo demo
+
+test: $(STAMP) ## the default tests: loopback only, a few minutes
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-slow: $(STAMP) ## browser, many processes, a wheel in an empty environment
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow
+
+install: $(STAMP)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:
+	rm -rf $(VENV) dist build
+
+$(STAMP): pyproject.toml constraints.txt
+	sh .ci/make-venv $(VENV)
+	$(BIN)/python -m pip install -c constraints.txt -e ".[train,dev]"
+	touch $@
