@@ -160,7 +160,11 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 @pytest.mark.parametrize("code", ["cz.list_models()", "cz.read_ct", "cz.sample_studies()"])
 def test_looking_around_needs_no_torch(code: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", f"import sys, cspine_zoo as cz; {code}; print('torch' in sys.modules)"],
+        [
+            sys.executable,
+            "-c",
+            f"import sys, cspine_zoo as cz; {code}; print('torch' in sys.modules)",
+        ],
         cwd=ROOT,
         capture_output=True,
         text=True,
