@@ -13,7 +13,7 @@ from cspine_zoo.fields import build, unbuild
 class Window:
     """A HU window, as in DICOM Window Center and Width (PS3.3 C.11.2.1.2).
 
-    ``level - width / 2`` HU maps to 0 and ``level + width / 2`` HU to 1; outside is clipped.
+    ``level - width / 2`` HU maps to -1 and ``level + width / 2`` HU to 1; outside is clipped.
     """
 
     level: float
@@ -32,8 +32,8 @@ class Preprocess:
         orientation: axis codes of the grid, such as ``"RAS"``.
         spacing_mm: voxel spacing of a segmenter's grid; None for crops.
         window: HU window.
-        crop_mm: side in mm of a vertebra's crop, along (x, y); None for whole volumes.
-        size_px: side of a crop in pixels.
+        crop_mm: (height, width) in mm of a vertebra's axial crop; None for whole volumes.
+        size_px: side of a crop's image in pixels.
         n_slices: slices taken along one vertebra.
         neighbour_mm: distance from a slice to its lower and upper neighbour channel.
         channels: what each input channel shows, in order.
