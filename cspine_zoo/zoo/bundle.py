@@ -1,0 +1,69 @@
+"""Putting a trained network into the package: its file, its row, its card."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from torch import nn
+
+from cspine_zoo.resources import manifest_path, weights_dir
+from cspine_zoo.zoo import checkpoint, golden
+from cspine_zoo.zoo.cache import Shelf
+from cspine_zoo.zoo.files import BundledSource
+from cspine_zoo.zoo.load import load_entry
+from cspine_zoo.zoo.manifest import Manifest, ManifestEntry, read_manifest
+
+
+def bundle(
+    network: nn.Module,
+    entry: ManifestEntry,
+    *,
+    weights: Path | None = None,
+    manifest: Path | None = None,
+) -> ManifestEntry:
+    """Write a network as a bundled checkpoint and its row into the manifest.
+
+    The golden output is recorded from the file as it is read back. A row of the same name is
+    replaced in place, a new one comes last.
+
+    Args:
+        network: the trained network.
+        entry: its row; files, parameters and golden are filled in.
+        weights: directory of bundled files; without it, the package's own.
+        manifest: manifest file; without it, the package's own.
+
+    Returns:
+        The row as it now stands in the manifest.
+
+    Raises:
+        WeightsError: the network cannot be stored, or does not come back as its row says.
+        ManifestError: the manifest with this row would not be valid.
+    """
+    path = (weights or weights_dir()) / f"{entry.name}.safetensors"
+    manifest = manifest or manifest_path()
+    draft = path.with_suffix(".draft")
+    try:
+        stored = checkpoint.write(network, entry, draft)
+        read_back = load_entry(stored, draft, Shelf.open()).network
+    finally:
+        draft.unlink(missing_ok=True)
+    complete = replace(entry, golden=golden.record(read_back, entry))
+    row = checkpoint.write(read_back, complete, path)
+    source = BundledSource("bundled", path.name)
+    row = row.with_files(replace(row.files[0], sources=(source,)))
+    write_manifest(_with_row(read_manifest(manifest), row), manifest)
+    return row
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write all rows as JSON that ``read_manifest`` reads back."""
+    rows = [row.to_dict() for row in manifest]
+    text = json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    path.write_text(text, encoding="utf-8")
+
+
+def _with_row(manifest: Manifest, row: ManifestEntry) -> Manifest:
+    rows = {known.name: known for known in manifest}
+    return Manifest(tuple((rows | {row.name: row}).values()))

@@ -1,0 +1,131 @@
+"""Model cards: what a row says, for people to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cspine_zoo.zoo.files import WeightFile
+from cspine_zoo.zoo.manifest import Manifest, ManifestEntry, Metric, read_manifest
+from cspine_zoo.zoo.sources import HUB, address
+
+
+def card(entry: ManifestEntry) -> str:
+    """The model card of a row as Markdown, its limitations first."""
+    sections = (
+        ("Limitations", _bullets(entry.limitations)),
+        ("Intended use", entry.intended_use),
+        ("Use", _use(entry)),
+        ("Metrics", _metrics(entry.metrics)),
+        ("Calibration and operating point", _calibration(entry)),
+        ("Architecture and input", _input(entry)),
+        ("Training data", entry.training_data),
+        ("Files", _files(entry.files)),
+        ("Licences", _licences(entry)),
+        ("Citation", entry.citation),
+    )
+    body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections if text)
+    return f"# {entry.name}\n\n{_summary(entry)}\n\n{body}\n"
+
+
+def write_cards(directory: Path, manifest: Manifest | None = None) -> list[Path]:
+    """Write ``NAME.md`` for every row of a manifest, by default the package's own."""
+    directory.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for entry in manifest or read_manifest():
+        path = directory / f"{entry.name}.md"
+        path.write_text(card(entry), encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def _summary(entry: ManifestEntry) -> str:
+    return (
+        f"{entry.task}, {entry.parameters:,} parameters. Generated from the weights manifest. "
+        "For research and education; not a medical device."
+    )
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)
+
+
+def _use(entry: ManifestEntry) -> str:
+    call = f'cz.predict(cz.read_ct("study.zip"), "{entry.name}")'
+    if entry.task == "vertebra-segmentation":
+        call = f'cz.segment(cz.read_ct("study.zip"), "{entry.name}")'
+    return f"```python\nimport cspine_zoo as cz\n\nresult = {call}\n```"
+
+
+def _metrics(metrics: tuple[Metric, ...]) -> str:
+    if not metrics:
+        return "None has been measured."
+    rows = (
+        (
+            metric.dataset,
+            metric.name,
+            f"{metric.value:.4g}",
+            "not estimated"
+            if metric.ci95 is None
+            else f"{metric.ci95[0]:.4g} to {metric.ci95[1]:.4g}",
+            f"`{metric.command}`",
+        )
+        for metric in metrics
+    )
+    return _table(("data set", "metric", "value", "95 % interval", "command"), rows)
+
+
+def _interval(ci95: tuple[float, float] | None) -> str:
+    return "not estimated" if ci95 is None else f"{ci95[0]:.4g} to {ci95[1]:.4g}"
+
+
+def _calibration(entry: ManifestEntry) -> str:
+    if entry.calibration is None or entry.operating_point is None:
+        return ""
+    calibration, point = entry.calibration, entry.operating_point
+    return _bullets(
+        (
+            f"Probability: sigmoid(logit / {calibration.temperature:.4g}) "
+            f"({calibration.method}), fitted on {calibration.fitted_on}.",
+            f"Thresholds: patient {point.patient:.4g}, vertebra {point.vertebra:.4g}, chosen on "
+            f"{point.chosen_on}.",
+        )
+    )
+
+
+def _input(entry: ManifestEntry) -> str:
+    lines = [f"Architecture: `{entry.architecture.name}` with `{entry.architecture.arguments}`."]
+    lines += [f"{key}: `{value}`" for key, value in entry.preprocess.to_dict().items() if value]
+    lines.append(f"Labels: {', '.join(entry.labels)}.")
+    if entry.segmenter is not None:
+        lines.append(f"Works on the vertebrae that `{entry.segmenter}` finds.")
+    return _bullets(lines)
+
+
+def _files(files: tuple[WeightFile, ...]) -> str:
+    if not files:
+        return "There are no weights yet."
+    rows = (
+        (
+            f"`{file.filename}`",
+            f"{file.size_bytes:,}",
+            f"`{file.sha256}`",
+            "; ".join(
+                address(source, HUB) + " (untried)" * source.untried for source in file.sources
+            ),
+        )
+        for file in files
+    )
+    return _table(("file", "bytes", "sha256", "from"), rows)
+
+
+def _licences(entry: ManifestEntry) -> str:
+    licence = entry.licence
+    return _bullets(
+        (f"Code: {licence.code}", f"Weights: {licence.weights}", f"Data: {licence.data}")
+    )
