@@ -66,6 +66,4 @@ def _joined(sizes: Sequence[float] | None) -> str:
     return "" if sizes is None else " x ".join(f"{size:.6g}" for size in sizes)
 
 
-INSPECT = Command(
-    "inspect", "show what is in a study and what would be read", _add_options, _run
-)
+INSPECT = Command("inspect", "show what is in a study and what would be read", _add_options, _run)
