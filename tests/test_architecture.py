@@ -18,7 +18,8 @@ DEMO = ROOT / "demo"
 LAYERS = (
     ("cli",),
     ("training",),
-    ("inference", "export", "evaluation"),
+    ("evaluation",),
+    ("inference", "export"),
     ("zoo",),
     ("preprocess", "models", "synthetic"),
     ("results", "rsna"),
