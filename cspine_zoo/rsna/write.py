@@ -103,9 +103,7 @@ def write_study(root: Path, study: StudyToWrite) -> Path:
     fracture_levels = _fracture_levels(study)
     folder = root / IMAGES / study.uid
     partial = root / IMAGES / f".{study.uid}.partial"
-    for leftover in (partial, folder):
-        if leftover.exists():
-            shutil.rmtree(leftover)
+    _remove(root, study.uid, (partial, folder))
     facts = study.synthetic or {}
     thickness = facts.get("thickness_mm")
     spacing = study.geometry.spacing_mm[2]
@@ -138,6 +136,17 @@ def written_uids(root: Path) -> frozenset[str]:
     if not path.exists():
         return frozenset()
     return frozenset(row[tables.UID] for row in tables.read_table(path, tables.TRAIN_COLUMNS))
+
+
+def _remove(root: Path, uid: str, folders: tuple[Path, Path]) -> None:
+    """Take an earlier version of the study away, its row of ``train.csv`` before its files."""
+    if uid in written_uids(root):
+        tables.replace_rows(root / tables.TRAIN, tables.TRAIN_COLUMNS, uid, [])
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)
+    (root / SEGMENTATIONS / f"{uid}.nii").unlink(missing_ok=True)
+    (root / FRACTURES / f"{uid}.nii.gz").unlink(missing_ok=True)
 
 
 def _fracture_levels(study: StudyToWrite) -> NDArray[np.uint8] | None:
