@@ -1,4 +1,4 @@
-"""Putting a trained network into the package: its file, its row, its card."""
+"""Putting a trained network into the package: its file and its row."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ def bundle(
     """
     path = (weights or weights_dir()) / f"{entry.name}.safetensors"
     manifest = manifest or manifest_path()
+    _with_row(read_manifest(manifest), entry)  # refused before anything is written
     draft = path.with_suffix(".draft")
     try:
         stored = checkpoint.write(network, entry, draft)

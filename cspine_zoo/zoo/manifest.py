@@ -186,7 +186,9 @@ class Manifest:
                 return row
         known = [row.name for row in self.rows]
         close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-        hint = f"Did you mean {' or '.join(close)}?" if close else f"Known: {', '.join(known)}."
+        hint = f"Known: {', '.join(known) or 'none'}."
+        if close:
+            hint = f"Did you mean {' or '.join(close)}?"
         raise UsageError("unknown_model", f"There is no model {name!r}.", file=name, hint=hint)
 
     def match(self, pattern: str = "*", task: str | None = None) -> tuple[ManifestEntry, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cspine_zoo.errors import UsageError, WeightsError
+from cspine_zoo.errors import ManifestError, UsageError, WeightsError
 from cspine_zoo.zoo import bundle as bundling
 from cspine_zoo.zoo import checkpoint, golden
 from cspine_zoo.zoo.cache import Shelf
@@ -17,7 +17,7 @@ from cspine_zoo.zoo.device import resolve_device
 from cspine_zoo.zoo.header import file_sha256
 from cspine_zoo.zoo.load import load_entry, load_model
 from cspine_zoo.zoo.manifest import ManifestEntry, read_manifest
-from tests.zoo.conftest import on_hub, segmenter_row, tiny_network
+from tests.zoo.conftest import classifier_row, on_hub, segmenter_row, tiny_network
 from tests.zoo.servers import Hub
 
 Written = tuple[ManifestEntry, Path]
@@ -86,6 +86,16 @@ def test_devices_by_name() -> None:
         with pytest.raises(UsageError) as caught:
             resolve_device(name)
         assert caught.value.code == code
+
+
+def test_a_row_that_does_not_fit_the_manifest_is_not_bundled(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text("[]")
+    orphan = ManifestEntry.from_dict(classifier_row())
+    with pytest.raises(ManifestError, match="no segmenter"):
+        bundling.bundle(tiny_network(), orphan, weights=tmp_path / "bundled", manifest=manifest)
+    assert not (tmp_path / "bundled").exists()
+    assert manifest.read_text() == "[]"
 
 
 def test_a_bundled_network_answers_as_its_row_says(tmp_path: Path, shelf: Shelf) -> None:
