@@ -8,10 +8,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from cspine_zoo.anatomy import LABEL_OF, LEVELS, THORACIC
+from cspine_zoo.anatomy import LABEL_OF, THORACIC
 from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.inference.extent import level_extents
+from cspine_zoo.results import LabelMap
 
 IDENTIFIED_WITHIN_MM: Final = 20.0
 """VerSe: Sekuboyina et al. 2021, doi 10.1016/j.media.2021.102166, section 3.3."""
@@ -39,14 +40,6 @@ class VertebraScore:
     centroid_error_mm: float | None
 
 
-@dataclass(frozen=True, eq=False)
-class TrueVertebrae:
-    """What the true label map says of each level in view."""
-
-    centroids_mm: Mapping[str, NDArray[np.float64]]
-    visible_fraction: Mapping[str, float]
-
-
 def score_vertebrae(
     predicted: NDArray[np.uint8],
     truth: NDArray[np.uint8],
@@ -62,51 +55,27 @@ def score_vertebrae(
         centroids_mm: predicted centroids by level; levels not found are left out.
     """
     counts = _joint_counts(truth, predicted)
-    known = true_vertebrae(truth, geometry)
+    extents = {extent.level: extent for extent in level_extents(LabelMap(truth, geometry))}
+    centroids = {
+        level: np.asarray(extent.centroid_mm)
+        for level, extent in extents.items()
+        if extent.centroid_mm is not None
+    }
     scores = {}
-    for level, centroid in known.centroids_mm.items():
-        label = LABEL_OF[level]
+    for level, label in LABEL_OF.items():
+        if not counts[label].any():
+            continue
         overlap = 2 * counts[label, label] / (counts[label].sum() + counts[:, label].sum())
         identified, error = None, None
-        if known.visible_fraction[level] >= LEAST_VISIBLE:
+        if level in centroids and extents[level].visible_fraction >= LEAST_VISIBLE:
             identified = level in centroids_mm and _own_is_nearest(
-                level, np.asarray(centroids_mm[level]), known.centroids_mm
+                level, np.asarray(centroids_mm[level]), centroids
             )
             if level in centroids_mm:
-                error = float(np.linalg.norm(np.asarray(centroids_mm[level]) - centroid))
+                distance = np.asarray(centroids_mm[level]) - centroids[level]
+                error = float(np.linalg.norm(distance))
         scores[level] = VertebraScore(float(overlap), identified, error)
     return scores
-
-
-def true_vertebrae(labels: NDArray[np.uint8], geometry: Geometry) -> TrueVertebrae:
-    """Centroid and visible share of each level of C1 to C7 in a label map.
-
-    A mask that touches the edge of the scan is measured against the mean of its nearest levels
-    that are whole; with none to compare it counts as whole.
-    """
-    boxes = ndimage.find_objects(labels, max_label=len(LEVELS))
-    centroids, volumes, cut = {}, {}, {}
-    for level, box in zip(LEVELS, boxes, strict=True):
-        if box is None:
-            continue
-        voxels = np.argwhere(labels[box] == LABEL_OF[level]) + [side.start for side in box]
-        centroids[level] = geometry.to_world(voxels.mean(axis=0))
-        volumes[level] = len(voxels)
-        cut[level] = any(
-            side.start == 0 or side.stop == size
-            for side, size in zip(box, geometry.shape, strict=True)
-        )
-    visible = {level: _visible(level, volumes, cut) for level in volumes}
-    return TrueVertebrae(centroids, visible)
-
-
-def _visible(level: str, volumes: Mapping[str, int], cut: Mapping[str, bool]) -> float:
-    whole = [other for other in volumes if not cut[other]]
-    if not cut[level] or not whole:
-        return 1.0
-    steps = {other: abs(LABEL_OF[other] - LABEL_OF[level]) for other in whole}
-    nearest = [volumes[other] for other in whole if steps[other] == min(steps.values())]
-    return min(volumes[level] / (sum(nearest) / len(nearest)), 1.0)
 
 
 def _own_is_nearest(
