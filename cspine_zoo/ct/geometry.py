@@ -37,7 +37,9 @@ class Geometry:
         if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
             raise ValueError("an affine must be finite and invertible")
         affine.setflags(write=False)
-        object.__setattr__(self, "shape", (int(self.shape[0]), int(self.shape[1]), int(self.shape[2])))
+        object.__setattr__(
+            self, "shape", (int(self.shape[0]), int(self.shape[1]), int(self.shape[2]))
+        )
         object.__setattr__(self, "affine", affine)
 
     @cached_property
@@ -62,7 +64,8 @@ class Geometry:
 
     @cached_property
     def _inverse(self) -> FloatArray:
-        return np.linalg.inv(self.affine)
+        inverse: FloatArray = np.linalg.inv(self.affine).astype(np.float64)
+        return inverse
 
     def to_world(self, voxels: FloatArray | Sequence[float]) -> FloatArray:
         """World coordinates in mm of voxel indices; last axis is I, J, K."""
@@ -70,7 +73,9 @@ class Geometry:
 
     def to_voxel(self, world_mm: FloatArray | Sequence[float]) -> FloatArray:
         """Fractional voxel indices of world coordinates in mm; last axis is x, y, z."""
-        return np.asarray(world_mm, dtype=np.float64) @ self._inverse[:3, :3].T + self._inverse[:3, 3]
+        return (
+            np.asarray(world_mm, dtype=np.float64) @ self._inverse[:3, :3].T + self._inverse[:3, 3]
+        )
 
     def cropped(self, start: Sequence[int], shape: Sequence[int]) -> Geometry:
         """The same grid, reduced or extended to the box from index ``start``."""
@@ -105,7 +110,9 @@ def closest_axes(affine: FloatArray) -> list[tuple[int, float]]:
     return axes
 
 
-def to_ras(voxels: NDArray[np.generic], affine: FloatArray) -> tuple[NDArray[np.generic], FloatArray]:
+def to_ras(
+    voxels: NDArray[np.generic], affine: FloatArray
+) -> tuple[NDArray[np.generic], FloatArray]:
     """Permute and flip axes until they run right, anterior, superior; nothing is interpolated.
 
     Returns:

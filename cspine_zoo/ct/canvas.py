@@ -1,0 +1,136 @@
+"""The array that slices are written into, once, already in RAS order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cspine_zoo.ct.codes import Problem
+from cspine_zoo.ct.geometry import Geometry, closest_axes, to_ras
+
+AIR_HU: Final = -1024.0
+"""Floor of HU and value of everything outside the reconstruction: what 12-bit scanners write."""
+
+EXACT_BITS: Final = 24
+"""Integers up to this size are exact in float32 (IEEE 754)."""
+
+MAX_GAP_MM: Final = 5.0
+"""Widest step that is bridged from its neighbours, a third of a cervical vertebra's height."""
+
+MAX_VOXELS: Final = 1 << 30
+"""Largest volume, 4 GiB as float32: 1,024 slices of 1,024 x 1,024."""
+
+
+@dataclass(frozen=True, eq=False)
+class Canvas:
+    """HU of a volume in acquisition order over memory that runs R, A, S with positive strides.
+
+    Attributes:
+        hu: float32, (columns, rows, slices), a view with whatever strides that takes.
+        affine: from (column, row, slice) to RAS+ mm.
+    """
+
+    hu: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+    @classmethod
+    def allocate(cls, shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Canvas:
+        """An empty canvas; each slice is contiguous but for the direction of its axes.
+
+        Raises:
+            Problem: the volume is larger than ``MAX_VOXELS``.
+        """
+        if shape[0] * shape[1] * shape[2] > MAX_VOXELS:
+            raise Problem("too_large", "the volume has more than 2^30 voxels")
+        stored = np.empty(shape[::-1], np.float32).transpose(2, 1, 0)
+        # An axis that runs against RAS is written backwards, so that it is read forwards.
+        turns = tuple(slice(None, None, -1 if sign < 0 else 1) for _, sign in closest_axes(affine))
+        return cls(stored[turns], affine)
+
+    def slice(self, k: int) -> NDArray[np.float32]:
+        """Writable view of one slice, rows x columns."""
+        view: NDArray[np.float32] = self.hu[:, :, k].T
+        return view
+
+    def bridge(self, present: Collection[int]) -> tuple[Canvas, list[tuple[int, int]]]:
+        """Interpolate slices that are missing between others; drop those missing at the ends.
+
+        Args:
+            present: indices of the slices that were written.
+
+        Returns:
+            The canvas, and the pairs of neighbours between which slices were filled in.
+
+        Raises:
+            Problem: a gap is too wide to be bridged.
+        """
+        known = sorted(present)
+        step = float(np.linalg.norm(self.affine[:3, 2]))
+        gaps = [(a, b) for a, b in pairwise(known) if b - a > 1]
+        for a, b in gaps:
+            if (b - a) * step > MAX_GAP_MM:
+                place = (self.affine @ [0, 0, a, 1])[:3]
+                raise Problem(
+                    "gap",
+                    f"{b - a - 1} slices are missing between slices {a + 1} and {b + 1} "
+                    f"({(b - a) * step:.1f} mm, at {place[2]:.1f} mm superior)",
+                )
+            for k in range(a + 1, b):
+                share = np.float32((k - a) / (b - a))
+                self.hu[:, :, k] = self.hu[:, :, a] * (1 - share) + self.hu[:, :, b] * share
+        affine = self.affine.copy()
+        affine[:3, 3] += affine[:3, 2] * known[0]
+        return Canvas(self.hu[:, :, known[0] : known[-1] + 1], affine), gaps
+
+    def ras(self) -> tuple[NDArray[np.float32], Geometry]:
+        """HU and geometry with axes running R, A, S; a view with positive strides."""
+        hu, affine = to_ras(self.hu, self.affine)
+        return hu, Geometry((hu.shape[0], hu.shape[1], hu.shape[2]), affine)  # type: ignore[return-value]
+
+
+def write_hu(
+    out: NDArray[np.float32],
+    stored: NDArray[np.number[Any]],
+    slope: float,
+    intercept: float,
+    bits: int,
+) -> None:
+    """Write ``stored * slope + intercept`` to ``out``, never below air.
+
+    Whole numbers stay exact: in float32 if they fit, else through float64 and one rounding.
+    """
+    whole = slope.is_integer() and intercept.is_integer()
+    if whole and abs(slope) * 2.0**bits + abs(intercept) <= 2.0**EXACT_BITS:
+        np.copyto(out, stored, casting="same_kind")
+        if slope != 1:
+            out *= np.float32(slope)
+        out += np.float32(intercept)
+    else:
+        out[...] = stored.astype(np.float64) * slope + intercept
+    np.maximum(out, np.float32(AIR_HU), out=out)
+
+
+def shifted(
+    hu: NDArray[np.float32], shift: NDArray[np.float64], shape: tuple[int, int]
+) -> NDArray[np.float32]:
+    """A slice displaced by ``shift`` columns and rows on a larger canvas of air, linearly.
+
+    Args:
+        hu: rows x columns.
+        shift: columns and rows, not negative.
+        shape: rows and columns of the result.
+    """
+    whole = np.floor(shift).astype(int)
+    part = (shift - whole).astype(np.float32)
+    canvas = np.full((shape[0] + 1, shape[1] + 1), AIR_HU, np.float32)
+    rows, columns = hu.shape
+    canvas[whole[1] : whole[1] + rows, whole[0] : whole[0] + columns] = hu
+    for axis, share in ((0, part[1]), (1, part[0])):
+        if share:
+            canvas = canvas * (1 - share) + np.roll(canvas, 1, axis) * share
+    return canvas[: shape[0], : shape[1]]

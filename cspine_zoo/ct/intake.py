@@ -1,0 +1,175 @@
+"""From what the caller gave to a stream of files: names and bytes, each opened and read once."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from cspine_zoo.ct.archive import MAX_FILE, Budget, entries
+from cspine_zoo.ct.codes import Problem, rejected
+from cspine_zoo.ct.elements import Buffer
+from cspine_zoo.ct.sniff import HEAD, sniff
+from cspine_zoo.errors import UsageError
+
+Source = str | Path | Sequence[str | Path]
+
+_CLUTTER: Final = frozenset((".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"))
+_LONGEST_NAME: Final = 300
+
+
+@dataclass(frozen=True)
+class Item:
+    """One file of the study, in memory.
+
+    Attributes:
+        name: how the caller knows it, made printable.
+        kind: ``"dicom"``, ``"nifti"``, ``"gzip"``, or a name for something that is not read.
+        data: its bytes; empty if nobody will read them.
+    """
+
+    name: str
+    kind: str
+    data: Buffer
+
+
+@dataclass(frozen=True)
+class Unread:
+    """One file of the study that could not be taken in."""
+
+    name: str
+    problem: Problem
+
+
+def printable(name: str) -> str:
+    """A name that can be shown anywhere: no control characters, newlines or escape sequences."""
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 3]}..."
+
+
+def describe(source: Source) -> str:
+    """The source as the caller gave it, for messages; empty for a list."""
+    return printable(str(source)) if isinstance(source, str | Path) else ""
+
+
+def take_in(source: Source) -> Iterator[Item | Unread]:
+    """Every file of a source, in a stable order.
+
+    Args:
+        source: a folder (with all below it), a zip, a DICOM or NIfTI file, or a list of such.
+
+    Raises:
+        UsageError: the source is of another type.
+        StudyRejected: the source cannot be opened, is too large, or is a bad archive.
+    """
+    paths = [source] if isinstance(source, str | Path) else source
+    if not isinstance(paths, Sequence) or not all(isinstance(p, str | Path) for p in paths):
+        raise UsageError("bad_source", "a study is a path, or a list of paths")
+    budget = Budget()
+    for path in paths:
+        try:
+            yield from _files(Path(path), len(paths) == 1, budget)
+        except Problem as problem:
+            raise rejected(problem.code, problem.reason, printable(str(path))) from None
+
+
+def _files(path: Path, alone: bool, budget: Budget) -> Iterator[Item | Unread]:
+    try:
+        is_folder = path.is_dir()
+        if not is_folder and not path.exists():
+            raise Problem("not_found", "there is no such file or folder")
+    except (OSError, ValueError):  # a name too long for the system, or with a NUL
+        raise Problem("not_found", "there is no such file or folder") from None
+    if not is_folder:
+        yield from _file(path, printable(str(path)), budget, fatal=alone)
+        return
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted(names):
+            full = Path(folder, name)
+            yield from _file(full, printable(full.relative_to(path).as_posix()), budget)
+
+
+def _file(path: Path, name: str, budget: Budget, fatal: bool = False) -> Iterator[Item | Unread]:
+    """One file from disk, or the files in it if it is a zip.
+
+    ``fatal``: it is all there is, so that its problem is the study's.
+    """
+    budget.count_file()
+    if _is_clutter(name):
+        yield Unread(name, Problem("clutter", "left behind by an operating system"))
+        return
+    try:
+        with open(path, "rb", buffering=0, opener=_open) as stream:
+            state = os.fstat(stream.fileno())
+            if not stat.S_ISREG(state.st_mode):
+                raise Problem("special_entry", "a link or device, not a plain file")
+            head = stream.read(HEAD)
+            kind = sniff(head)
+            if kind == "zip":
+                yield from _archive(stream, state.st_size, name, budget, 1)
+                return
+            yield Item(name, kind, _rest(stream, head, kind, state.st_size, budget))
+    except OSError:
+        problem = Problem("unreadable", "the file cannot be read")
+        if fatal:
+            raise problem from None
+        yield Unread(name, problem)
+    except Problem as problem:
+        if fatal or problem.code in ("too_many_files", "zip_bomb", "too_large"):
+            raise
+        yield Unread(name, problem)
+
+
+def _open(path: str, flags: int) -> int:
+    # Opening a pipe that nobody writes to would wait for ever.
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _rest(stream: Iterable[bytes], head: bytes, kind: str, size: int, budget: Budget) -> Buffer:
+    """All bytes of a file whose first ones were read; nothing more of one that is not needed."""
+    if kind not in ("dicom", "nifti", "gzip"):
+        return b""
+    if size > MAX_FILE:
+        raise Problem("too_large", f"the file is larger than {MAX_FILE >> 30} GiB")
+    budget.spend(size)
+    data = bytearray(size)
+    data[: len(head)] = head
+    view = memoryview(data)
+    filled = len(head)
+    while filled < size:
+        count = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not count:
+            break
+        filled += count
+    return view[:filled]
+
+
+def _archive(
+    stream: object, size: int, name: str, budget: Budget, depth: int
+) -> Iterator[Item | Unread]:
+    for label, content in entries(stream, size, budget):  # type: ignore[arg-type]
+        shown = printable(label)
+        if isinstance(content, Problem):
+            yield Unread(shown, content)
+        elif _is_clutter(label):
+            yield Unread(shown, Problem("clutter", "left behind by an operating system"))
+        elif (kind := sniff(content[:HEAD])) != "zip":
+            yield Item(shown, kind, content if kind in ("dicom", "nifti", "gzip") else b"")
+        elif depth == 2:
+            yield Unread(shown, Problem("nested_zip", "a zip inside a zip inside a zip"))
+        else:
+            try:
+                yield from _archive(BytesIO(content), len(content), shown, budget, depth + 1)
+            except Problem as problem:
+                if problem.code != "bad_zip":
+                    raise
+                yield Unread(shown, problem)
+
+
+def _is_clutter(name: str) -> bool:
+    return not _CLUTTER.isdisjoint(PurePosixPath(name).parts)

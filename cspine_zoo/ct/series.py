@@ -1,0 +1,280 @@
+"""From parsed files to series, and from series to the one that is read."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from cspine_zoo.ct.codes import Problem, rejected
+from cspine_zoo.ct.dicom import DicomFile
+from cspine_zoo.ct.frames import Frame
+from cspine_zoo.ct.geometry import closest_axes
+from cspine_zoo.ct.grid import Grid, build_grid, distances, normal_of
+from cspine_zoo.ct.volume import SeriesSummary, SkippedFile
+from cspine_zoo.errors import UsageError
+
+NECK_MM: Final = 100.0
+"""C1 to C7 is 100 to 130 mm long; among shorter scans the longest wins, else the thinnest."""
+
+SAME_DIRECTION: Final = 1e-3
+"""Largest difference of direction cosines within one volume: 0.06 degrees."""
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """Files of one DICOM series, or of one consistent part of it.
+
+    ``grid`` is set if they make a volume; else ``problem`` says why they do not.
+    """
+
+    files: tuple[DicomFile, ...]
+    grid: Grid | None = None
+    problem: Problem | None = None
+
+    @property
+    def uid(self) -> str:
+        """Series Instance UID."""
+        return self.files[0].series_uid
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """All slices, in the order of the files."""
+        return tuple(frame for file in self.files for frame in file.frames)
+
+    @property
+    def derived(self) -> bool:
+        """Whether the images were computed from other images (reformats)."""
+        return any("derived" in file.traits for file in self.files)
+
+    def rank(self) -> tuple[float, ...]:
+        """Order of preference, highest first; see ``reason``."""
+        if self.grid is None:
+            return (-1.0,)
+        extent = self.grid.shape[2] * self.grid.step_mm
+        return (
+            float(not self.derived),
+            float(all("original" in file.traits for file in self.files)),
+            float(self.axial),
+            min(extent, NECK_MM),
+            -round(self.grid.step_mm, 1),
+            float(any("bone" in file.traits for file in self.files)),
+            extent,
+        )
+
+    @property
+    def axial(self) -> bool:
+        """Whether the slices lie across the patient rather than along."""
+        return bool(abs(normal_of(self.files[0].frames[0])[2]) > np.sqrt(0.5))
+
+    def reason(self) -> str:
+        """What speaks for or against the series, in words."""
+        if self.problem is not None:
+            return self.problem.reason
+        if self.grid is None:
+            return ""
+        kind = "derived" if self.derived else "original"
+        plane = "axial" if self.axial else "not axial"
+        extent = self.grid.shape[2] * self.grid.step_mm
+        return f"{kind}, {plane}, {self.grid.step_mm:.2f} mm steps over {extent:.0f} mm"
+
+    def summary(self, index: int, chosen: int) -> SeriesSummary:
+        """The row of this series, in RAS order."""
+        shape, spacing = None, None
+        if self.grid is not None:
+            axes = [world for world, _ in closest_axes(self.grid.affine)]
+            lengths = np.linalg.norm(self.grid.affine[:3, :3], axis=0)
+            shape = tuple(self.grid.shape[axes.index(world)] for world in range(3))
+            spacing = tuple(float(lengths[axes.index(world)]) for world in range(3))
+        reason = self.reason()
+        if index == chosen:
+            reason = f"chosen: {reason}"
+        elif self.grid is not None:
+            reason = f"not chosen: {reason}"
+        modality = self.files[0].modality or "unknown"
+        count = len(self.files)
+        return SeriesSummary(
+            index, modality, count, shape, spacing, index == chosen, reason, self.uid
+        )
+
+
+def find_series(files: Iterable[DicomFile]) -> tuple[list[Series], list[SkippedFile]]:
+    """Group files into series, in an order that does not depend on the order of the files.
+
+    Returns:
+        Series, and the files that are no part of any: copies, and broken files of usable series.
+    """
+    by_uid: dict[tuple[str, ...], list[DicomFile]] = defaultdict(list)
+    for file in files:
+        by_uid[file.series_uid, file.patient, file.study].append(file)
+    found: list[Series] = []
+    skipped: list[SkippedFile] = []
+    for members in by_uid.values():
+        usable, copies = _without_copies([file for file in members if file.frames])
+        broken = [file for file in members if file.problem is not None]
+        skipped += [
+            SkippedFile(f.file, "duplicate", "the same image is there twice") for f in copies
+        ]
+        for cluster in _alike(usable):
+            found += _volumes(cluster)
+        if broken and not usable:
+            common = Counter(file.problem.code for file in broken if file.problem).most_common(1)
+            shown = next(f for f in broken if f.problem and f.problem.code == common[0][0])
+            found.append(Series(tuple(broken), problem=shown.problem))
+        else:
+            skipped += [
+                SkippedFile(f.file, f.problem.code, f.problem.reason) for f in broken if f.problem
+            ]
+    found.sort(key=lambda s: (s.files[0].series_number, s.uid, *_first_place(s)))
+    return found, skipped
+
+
+def _first_place(series: Series) -> tuple[float, ...]:
+    frames = series.frames
+    if not frames:
+        return ()
+    return (-len(frames), float(distances(frames).min()), *frames[0].orientation)
+
+
+def _without_copies(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[DicomFile]]:
+    """Files, and those among them that repeat another one's slices bit by bit."""
+    seen: dict[object, list[DicomFile]] = defaultdict(list)
+    kept, copies = [], []
+    for file in files:
+        first = file.frames[0]
+        twins = seen[first.position, first.orientation, len(file.frames)]
+        if any(_same(file, twin) for twin in twins):
+            copies.append(file)
+        else:
+            twins.append(file)
+            kept.append(file)
+    return kept, copies
+
+
+def _same(one: DicomFile, other: DicomFile) -> bool:
+    return all(
+        (a.slope, a.intercept, a.format) == (b.slope, b.intercept, b.format)
+        and b"".join(a.pixels) == b"".join(b.pixels)
+        for a, b in zip(one.frames, other.frames, strict=True)
+    )
+
+
+def _alike(files: Sequence[DicomFile]) -> list[list[DicomFile]]:
+    """Split where size, pixel spacing or orientation differ."""
+    clusters: list[list[DicomFile]] = []
+    for file in files:
+        for cluster in clusters:
+            if _fits(file.frames[0], cluster[0].frames[0]):
+                cluster.append(file)
+                break
+        else:
+            clusters.append([file])
+    return clusters
+
+
+def _fits(one: Frame, other: Frame) -> bool:
+    if (one.format.rows, one.format.columns) != (other.format.rows, other.format.columns):
+        return False
+    spacing = zip(one.pixel_spacing_mm, other.pixel_spacing_mm, strict=True)
+    directions = zip(one.orientation, other.orientation, strict=True)
+    return all(abs(a - b) <= 1e-4 * b for a, b in spacing) and all(
+        abs(a - b) <= SAME_DIRECTION for a, b in directions
+    )
+
+
+def _volumes(files: Sequence[DicomFile]) -> list[Series]:
+    """One series, or one per acquisition if only that makes volumes.
+
+    Acquisition Number alone does not split: some scanners count every rotation of one scan.
+    """
+    whole = _volume(files)
+    by_acquisition: dict[str, list[DicomFile]] = defaultdict(list)
+    for file in files:
+        by_acquisition[file.acquisition].append(file)
+    if whole.grid is not None or len(by_acquisition) == 1:
+        return [whole]
+    parts = [_volume(part) for part in by_acquisition.values()]
+    return parts if any(part.grid is not None for part in parts) else [whole]
+
+
+def _volume(files: Sequence[DicomFile]) -> Series:
+    # Sorted by what is inside, so that the order of the files leaves no trace.
+    ordered = tuple(sorted(files, key=lambda file: (file.frames[0].position[::-1], file.instance)))
+    frames = [frame for file in ordered for frame in file.frames]
+    if not all(_fits(frame, frames[0]) for frame in frames):
+        problem = Problem("unsupported_pixels", "frames of one file lie in different planes")
+        return Series(ordered, problem=problem)
+    try:
+        return Series(ordered, grid=build_grid(frames))
+    except Problem as problem:
+        return Series(ordered, problem=problem)
+
+
+def choose(series: Sequence[Series], wanted: str | int | None, source: str) -> int:
+    """Index of the series to read.
+
+    Args:
+        series: as ``find_series`` ordered them.
+        wanted: index or Series Instance UID; None for the best.
+        source: name of the study, for messages.
+
+    Raises:
+        UsageError: there is no such series.
+        StudyRejected: the series, or every one, cannot be read, or the study is ambiguous.
+    """
+    if wanted is not None:
+        candidates = _asked_for(series, wanted)
+    else:
+        candidates = list(range(len(series)))
+        _check_one_patient(series, source)
+    best = max(candidates, key=lambda n: (series[n].rank(), len(series[n].files), -n))
+    problem = series[best].problem
+    if problem is not None:
+        best = _most_telling(series, candidates)
+        problem = series[best].problem or problem
+        file = series[best].files[0].file if len(series[best].files) == 1 else source
+        raise rejected(problem.code, problem.reason, file)
+    return best
+
+
+def _asked_for(series: Sequence[Series], wanted: str | int) -> list[int]:
+    index = int(wanted) if isinstance(wanted, int) or wanted.isdecimal() else None
+    if index is not None and 0 <= index < len(series):
+        return [index]
+    candidates = [n for n, one in enumerate(series) if one.uid and one.uid == wanted]
+    if not candidates:
+        raise UsageError(
+            "unknown_series",
+            f"the study has no such series; it has {len(series)}, numbered from 0",
+            hint="`cspine-zoo inspect` lists them.",
+        )
+    return candidates
+
+
+def _check_one_patient(series: Sequence[Series], source: str) -> None:
+    usable = [one for one in series if one.grid is not None]
+    listed = "; ".join(
+        f"series {n}: {one.reason()}" for n, one in enumerate(series) if one.grid is not None
+    )
+    patients = {one.files[0].patient for one in usable} - {""}
+    if len(patients) > 1:
+        raise rejected("several_patients", f"{len(patients)} patients are there ({listed})", source)
+    studies = {one.files[0].study for one in usable} - {""}
+    if len(studies) > 1:
+        raise rejected("several_studies", f"{len(studies)} studies are there ({listed})", source)
+
+
+_ASIDE = ("not_image", "localizer", "secondary_capture", "projection", "dicomdir")
+
+
+def _most_telling(series: Sequence[Series], candidates: Sequence[int]) -> int:
+    """The unusable series whose reason helps most: broken CT, other modalities, the rest."""
+
+    def weight(n: int) -> tuple[int, int]:
+        code = series[n].problem.code if series[n].problem else ""  # type: ignore[union-attr]
+        return (0 if code in _ASIDE else 1 if code == "not_ct" else 2, len(series[n].files))
+
+    return max(candidates, key=weight)
