@@ -47,6 +47,11 @@ def add_json(parser: ArgumentParser) -> None:
 def add_study(parser: ArgumentParser) -> None:
     """The study and the choice of one of its series."""
     parser.add_argument("study", metavar="STUDY", help="zip, folder, DICOM file or NIfTI file")
+    add_series(parser)
+
+
+def add_series(parser: ArgumentParser) -> None:
+    """The choice of a series where a study holds several."""
     parser.add_argument(
         "--series",
         type=_series,

@@ -30,6 +30,9 @@ def _add_options(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="keeps each study's predictions: the same directory goes on where it stopped",
     )
+    parser.add_argument(
+        "--segmenter", metavar="NAME", help="instead of the one that each classifier names"
+    )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N studies")
     add_device(parser)
     add_json(parser)
@@ -43,6 +46,7 @@ def _run(options: Namespace, console: Console) -> int:
         options.data,
         options.model,
         options.out,
+        segmenter=options.segmenter,
         device=options.device,
         precision=options.precision,
         limit=options.limit,

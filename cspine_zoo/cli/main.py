@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cspine_zoo import __version__
-from cspine_zoo.cli import demo, study, zoo
+from cspine_zoo.cli import demo, evaluate, predict, study, zoo
 from cspine_zoo.cli.command import Command, Parser
 from cspine_zoo.cli.console import Console
 from cspine_zoo.errors import CSpineZooError
@@ -23,6 +23,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     zoo.INFO,
     zoo.DOWNLOAD,
     zoo.VERIFY,
+    predict.PREDICT,
+    evaluate.EVALUATE,
     demo.DEMO,
 )
 
