@@ -1,0 +1,29 @@
+"""The page's front door: ``streamlit run app.py``."""
+
+from pathlib import Path
+
+import streamlit as st
+
+import cspine_zoo as cz
+from jobs import Failure
+from markup import show_failure
+from notice import RESEARCH_ONLY, show_notice
+
+st.set_page_config(
+    page_title="cspine_zoo: cervical spine fractures on CT",
+    page_icon=str(Path(__file__).with_name("icon.svg")),
+    layout="wide",
+    menu_items={"About": RESEARCH_ONLY},
+)
+page = st.navigation(
+    [
+        st.Page("pages/compare.py", title="Compare", icon=":material/compare:", default=True),
+        st.Page("pages/models.py", title="Models", icon=":material/model_training:"),
+    ],
+    position="top",
+)
+show_notice()
+try:
+    page.run()
+except cz.CSpineZooError as error:
+    show_failure(Failure(error.code, error.reason, error.file, error.hint))

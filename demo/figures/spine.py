@@ -1,0 +1,335 @@
+"""The picture: the sagittal slice, and beside each vertebra what every variant says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import plotly.graph_objects as go
+
+import cspine_zoo as cz
+from layout import PITCH_MM, SpineLayout
+from palette import NEUTRAL, shade
+
+# The figure from left to right, as parts of its width.
+_IMAGE_END: Final = 0.33
+_BARS: Final = (0.43, 1.0)
+_NUMBERS_END: Final = 1.17
+"""Rows end beyond 1, where the number of a full bar stands."""
+_TRUTH_X: Final = 1.25
+_X_END: Final = 1.31
+
+_BAR_PX: Final = 14
+_BARS_MM: Final = PITCH_MM - 1.5
+_TOP_PX: Final = 26
+_PATIENT_ROW_PX: Final = 26
+
+
+@dataclass(frozen=True)
+class SpineContent:
+    """What the picture shows.
+
+    Attributes:
+        comparison: one or more variants on one study.
+        layout: heights of the rows.
+        image: sagittal cut as a data URI, as high as the layout asks.
+        colours: one a variant.
+        truth: 1 for a fracture, 0 for none, by row; empty where nothing is known.
+        ink: colour of words and ticks.
+    """
+
+    comparison: cz.Comparison
+    layout: SpineLayout
+    image: str
+    colours: Mapping[str, str]
+    truth: Mapping[str, int] = field(default_factory=dict)
+    ink: str = NEUTRAL
+
+
+@dataclass(frozen=True)
+class _Lane:
+    """One bar: its variant, and where in its row it stands, as a shift of its centre."""
+
+    model: str
+    colour: str
+    shift: float
+    width: float
+
+
+def spine_figure(content: SpineContent) -> go.Figure:
+    """Sagittal slice left; right of it one bar a variant at the height of each vertebra.
+
+    Bars end in their number, a tick is the variant's own threshold, rows where the variants
+    disagree are shaded, and where the truth is known a diamond tells it. Points carry the level
+    as ``customdata``.
+    """
+    models = content.comparison.models()
+    patient_px = _PATIENT_ROW_PX + _BAR_PX * len(models)
+    spine_px = content.layout.height_mm * max(3.7, _BAR_PX * len(models) / _BARS_MM)
+    height = spine_px + patient_px + _TOP_PX
+    split = patient_px / (patient_px + spine_px)
+    figure = go.Figure()
+    _add_image(figure, content)
+    _add_rows(figure, content)
+    for axis, names, places in _groups(content):
+        unit = _BARS_MM if axis == "y" else 1.0
+        for lane in _lanes(models, content.colours, unit):
+            _add_bars(figure, content, lane, (axis, names, places))
+    if content.truth:
+        _add_truth(figure, content)
+    _set_axes(figure, content, split)
+    figure.update_layout(
+        height=round(height),
+        font={"color": content.ink},
+        margin={"l": 0, "r": 0, "t": _TOP_PX, "b": 0},
+        showlegend=False,
+        bargap=0,
+        barmode="overlay",
+        dragmode=False,
+        clickmode="event+select",
+        hoverlabel={"align": "left"},
+    )
+    return figure
+
+
+def _groups(content: SpineContent) -> list[tuple[str, list[str], list[float]]]:
+    rows = content.layout.rows
+    return [
+        ("y", [row.level for row in rows], [row.row_mm for row in rows]),
+        ("y2", [cz.PATIENT_OVERALL], [0.0]),
+    ]
+
+
+def _lanes(models: Sequence[str], colours: Mapping[str, str], unit: float) -> list[_Lane]:
+    """The first variant on top of its row."""
+    width = unit / len(models)
+    return [
+        _Lane(model, colours[model], ((len(models) - 1) / 2 - place) * width, width * 0.84)
+        for place, model in enumerate(models)
+    ]
+
+
+def _add_bars(
+    figure: go.Figure,
+    content: SpineContent,
+    lane: _Lane,
+    group: tuple[str, list[str], list[float]],
+) -> None:
+    axis, names, places = group
+    comparison = content.comparison
+    index = comparison.models().index(lane.model)
+    values = [comparison.probabilities(name)[index] for name in names]
+    thresholds = [comparison.thresholds(name)[index] for name in names]
+    heights = [place + lane.shift for place in places]
+    figure.add_bar(
+        orientation="h",
+        name=lane.model,
+        x=[value or 0.0 for value in values],
+        y=heights,
+        width=lane.width,
+        text=["" if value is None else f"{value:.2f}" for value in values],
+        textposition="outside",
+        textangle=0,
+        textfont={"color": content.ink},
+        cliponaxis=False,
+        constraintext="none",
+        marker={"color": lane.colour, "line": {"width": 0}},
+        selected={"marker": {"opacity": 1}},
+        unselected={"marker": {"opacity": 1}},
+        customdata=[[name, lane.model] for name in names],
+        hovertext=[
+            _hover(name, lane.model, value, threshold)
+            for name, value, threshold in zip(names, values, thresholds, strict=True)
+        ],
+        hoverinfo="text",
+        yaxis=axis,
+    )
+    ticks_x: list[float | None] = []
+    ticks_y: list[float | None] = []
+    for height, threshold, value in zip(heights, thresholds, values, strict=True):
+        if value is not None:
+            ticks_x += [threshold, threshold, None]
+            ticks_y += [height - lane.width * 0.58, height + lane.width * 0.58, None]
+    figure.add_scatter(
+        x=ticks_x,
+        y=ticks_y,
+        mode="lines",
+        line={"color": content.ink, "width": 2},
+        hoverinfo="skip",
+        name=f"threshold of {lane.model}",
+        yaxis=axis,
+    )
+
+
+def _hover(row: str, model: str, value: float | None, threshold: float) -> str:
+    if value is None:
+        return f"{model}<br>{_title(row)}: not scored"
+    side = "at or over" if value >= threshold else "under"
+    return f"{model}<br>{_title(row)}: <b>{value:.3f}</b>, {side} its threshold of {threshold:.2f}"
+
+
+def _title(row: str) -> str:
+    return "Patient, any fracture" if row == cz.PATIENT_OVERALL else row
+
+
+def _add_image(figure: go.Figure, content: SpineContent) -> None:
+    strip = content.layout.strip
+    figure.add_layout_image(
+        source=content.image,
+        xref="paper",
+        yref="y",
+        x=_IMAGE_END / 2,
+        y=strip.top_mm,
+        sizex=_IMAGE_END,
+        sizey=content.layout.height_mm,
+        xanchor="center",
+        # "fill" keeps the proportions and the height and cuts what is too wide: heights of
+        # picture and bars agree on a telephone as on a wide screen.
+        sizing="fill",
+        layer="below",
+    )
+    for letter, x, anchor in (("A", 0.006, "left"), ("P", _IMAGE_END - 0.006, "right")):
+        middle = (strip.top_mm + strip.bottom_mm) / 2
+        _label(figure, letter, (x, middle), anchor, on_image=True)
+    _label(figure, "S", (_IMAGE_END / 2, strip.top_mm - 4), "center", on_image=True)
+    _label(figure, "I", (_IMAGE_END / 2, strip.bottom_mm + 4), "center", on_image=True)
+
+
+def _label(
+    figure: go.Figure,
+    text: str,
+    place: tuple[float, float],
+    anchor: str,
+    *,
+    on_image: bool = False,
+    axis: str = "y",
+) -> None:
+    options: dict[str, Any] = {"font": {"size": 13}}
+    if on_image:
+        options = {"font": {"size": 13, "color": "white"}, "bgcolor": "rgba(0,0,0,0.45)"}
+    figure.add_annotation(
+        text=text,
+        x=place[0],
+        y=place[1],
+        xref="paper",
+        yref=axis,
+        xanchor=anchor,
+        yanchor="middle",
+        showarrow=False,
+        **options,
+    )
+
+
+def _add_rows(figure: go.Figure, content: SpineContent) -> None:
+    for row in content.layout.rows:
+        _add_row(figure, content, row.level, row.row_mm, "y")
+        if row.centre_mm is None:
+            _label(figure, "not found: not scored", (_BARS[0] + 0.01, row.row_mm), "left")
+            continue
+        for start, stop in (
+            ((_IMAGE_END - 0.015, row.centre_mm), (_IMAGE_END + 0.012, row.centre_mm)),
+            ((_IMAGE_END + 0.012, row.centre_mm), (_IMAGE_END + 0.025, row.row_mm)),
+        ):
+            _line(figure, start, stop)
+    _add_row(figure, content, cz.PATIENT_OVERALL, 0.0, "y2")
+
+
+def _add_truth(figure: go.Figure, content: SpineContent) -> None:
+    """A full diamond at a known fracture, an empty one where there is none."""
+    for axis, names, places in _groups(content):
+        known = [(n, place) for n, place in zip(names, places, strict=True) if n in content.truth]
+        broken = [bool(content.truth[name]) for name, _ in known]
+        figure.add_scatter(
+            x=[_TRUTH_X] * len(known),
+            y=[place for _, place in known],
+            mode="markers",
+            marker={
+                "symbol": ["diamond" if is_broken else "diamond-open" for is_broken in broken],
+                "size": 11,
+                "color": content.ink,
+                "line": {"width": 1, "color": content.ink},
+            },
+            hovertext=["known fracture" if is_broken else "no fracture" for is_broken in broken],
+            hoverinfo="text",
+            name="truth",
+            yaxis=axis,
+        )
+    figure.add_annotation(
+        text="truth",
+        x=_TRUTH_X,
+        y=1,
+        xref="x",
+        yref="paper",
+        yanchor="bottom",
+        showarrow=False,
+        font={"size": 12},
+    )
+
+
+def _add_row(figure: go.Figure, content: SpineContent, name: str, place: float, axis: str) -> None:
+    """What stands around the bars of a row: its name, the shade of disagreement, the truth."""
+    half = PITCH_MM / 2 - 0.3 if axis == "y" else 0.62
+    disagree = content.comparison.agree(name) is False
+    figure.add_shape(
+        type="rect",
+        xref="x",
+        yref=axis,
+        x0=0,
+        x1=_NUMBERS_END if disagree else 1,
+        y0=place - half,
+        y1=place + half,
+        fillcolor=shade(NEUTRAL, 0.24 if disagree else 0.06),
+        line={"width": 0},
+        layer="below",
+        name="disagree" if disagree else "rail",
+    )
+    short = "Patient" if axis == "y2" else name
+    _label(figure, f"<b>{short}</b>", (_BARS[0] - 0.012, place), "right", axis=axis)
+
+
+def _line(figure: go.Figure, start: tuple[float, float], stop: tuple[float, float]) -> None:
+    figure.add_shape(
+        type="line",
+        xref="paper",
+        yref="y",
+        x0=start[0],
+        y0=start[1],
+        x1=stop[0],
+        y1=stop[1],
+        line={"color": NEUTRAL, "width": 1},
+    )
+
+
+def _set_axes(figure: go.Figure, content: SpineContent, split: float) -> None:
+    strip = content.layout.strip
+    figure.update_xaxes(
+        domain=_BARS,
+        range=[0, _X_END],
+        tickvals=[0, 0.25, 0.5, 0.75, 1],
+        ticktext=["0", "", "0.5", "", "1"],
+        tickfont={"color": content.ink},
+        side="top",
+        anchor="y",
+        showgrid=True,
+        gridcolor=shade(NEUTRAL, 0.25),
+        zeroline=False,
+        fixedrange=True,
+        ticks="",
+    )
+    hidden: dict[str, Any] = {
+        "showgrid": False,
+        "zeroline": False,
+        "showticklabels": False,
+        "fixedrange": True,
+        "ticks": "",
+    }
+    figure.update_layout(
+        yaxis={
+            **hidden,
+            "domain": [split, 1],
+            "range": [strip.bottom_mm, strip.top_mm],
+            "anchor": "x",
+        },
+        yaxis2={**hidden, "domain": [0, split * 0.93], "range": [-0.62, 0.62], "anchor": "x"},
+    )

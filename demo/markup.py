@@ -1,0 +1,41 @@
+"""Small pieces of HTML; every text that goes in comes out escaped."""
+
+from collections.abc import Mapping
+from html import escape
+
+import streamlit as st
+
+from jobs import Failure
+
+
+def variant_lines(lines: Mapping[str, tuple[str, str]]) -> str:
+    """Name, colour and sentence of each variant, under each other."""
+    return "".join(
+        f'<div class="variant"><span class="swatch" style="background:{escape(colour)}"></span>'
+        f"<span><b>{escape(name)}</b> {escape(text)}</span></div>"
+        for name, (colour, text) in lines.items()
+    )
+
+
+def legend(colours: Mapping[str, str]) -> str:
+    """Names with their colours in a row that wraps."""
+    chips = "".join(
+        f'<span class="chip"><span class="swatch" style="background:{escape(colour)}"></span>'
+        f"{escape(name)}</span>"
+        for name, colour in colours.items()
+    )
+    return f'<div class="chips">{chips}</div>'
+
+
+def show_failure(failure: Failure, file: str = "") -> None:
+    """A refusal or failure: what, why, which file, and what to do. Names are shown as text."""
+    with st.container(border=True):
+        st.markdown(f":red[:material/error: **That did not work**] `{failure.code}`")
+        st.text(failure.reason)
+        if file or failure.file:
+            st.text(f"File: {file or failure.file}")
+        if failure.hint:
+            st.text(f"What to do: {failure.hint}")
+        if failure.details:
+            with st.expander("Details to copy"):
+                st.code(failure.details, language=None)

@@ -1,0 +1,154 @@
+"""What the variants say: in sentences, along the spine, as a table, as a heat map, in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import streamlit as st
+
+import cspine_zoo as cz
+from figures.heatmap import heatmap_figure
+from figures.spine import SpineContent, spine_figure
+from figures.timings import timings_figure
+from layout import spine_layout
+from markup import variant_lines
+from palette import ink, variant_colours
+from panels.run import catalogue
+from state import Study, point_crosshair, visit
+from tables import probability_rows, timing_rows
+from verdict import headline, sentence, truth_sentence
+
+PLOT_CONFIG = {"displayModeBar": False}
+
+
+def colours_of(comparison: cz.Comparison) -> dict[str, str]:
+    """The colour of each variant, the same in every plot of the page."""
+    return variant_colours(comparison.models(), catalogue())
+
+
+def page_ink() -> str:
+    """The colour of words in figures under the theme that this browser shows."""
+    return ink(st.context.theme.type == "dark")
+
+
+def show_verdict_and_picture() -> None:
+    """The part above the fold; before a run, what to expect."""
+    memory = visit()
+    if memory.study is None or memory.comparison is None:
+        _show_invitation()
+        return
+    study, comparison = memory.study, memory.comparison
+    colours = colours_of(comparison)
+    st.subheader(headline(comparison), anchor=False)
+    lines = {name: (colours[name], sentence(comparison, name)) for name in comparison.models()}
+    st.html(variant_lines(lines))
+    content = SpineContent(
+        comparison=comparison,
+        layout=spine_layout(comparison, study.ct.geometry),
+        image=memory.picture,
+        colours=colours,
+        truth=study.truth,
+        ink=page_ink(),
+    )
+    st.plotly_chart(
+        spine_figure(content),
+        key="spine",
+        on_select=_jump,
+        selection_mode="points",
+        config=PLOT_CONFIG,
+        alt=headline(comparison),
+    )
+    st.caption(_how_to_read(study))
+
+
+def _show_invitation() -> None:
+    st.subheader("Several models, one neck, side by side", anchor=False)
+    st.markdown(
+        "Choose a study and two or more variants, then **Run**. One segmentation finds C1 to C7; "
+        "every variant scores the same seven vertebrae. The comparison stands along the spine: "
+        "the sagittal slice, and beside each vertebra one bar a variant with its own threshold. "
+        "Levels at which the variants disagree are shaded."
+    )
+
+
+def _how_to_read(study: Study) -> str:
+    parts = [
+        "Bars: probability of a fracture; upright tick: the variant's own threshold; grey row: "
+        "variants disagree. The slice follows the middle of the vertebrae. Click a bar to take "
+        "the three planes below to that vertebra's strongest slice."
+    ]
+    if study.truth:
+        known = truth_sentence(study.truth)
+        parts.append(f"◆ fracture, ◇ no fracture. {known}")
+    return " ".join(parts)
+
+
+def _jump() -> None:
+    """Take the planes to the strongest slice of the vertebra whose bar was clicked."""
+    memory = visit()
+    points = st.session_state["spine"].selection.points
+    if not points or memory.study is None or memory.comparison is None:
+        return
+    level, model = points[0]["customdata"][:2]
+    place = strongest_point(memory.comparison, level, model)
+    if place is not None:
+        point_crosshair(memory.study.ct, place)
+        st.toast(f"The three planes show {level_of(memory.comparison, level, model)}.")
+
+
+def level_of(comparison: cz.Comparison, row: str, model: str) -> str:
+    """The level that a row of the picture leads to; patient overall leads to the highest one."""
+    if row in cz.LEVELS:
+        return row
+    index = comparison.models().index(model)
+    return max(cz.LEVELS, key=lambda level: comparison.probabilities(level)[index] or 0.0)
+
+
+def strongest_point(
+    comparison: cz.Comparison, row: str, model: str
+) -> tuple[float, float, float] | None:
+    """World point on the slice that counts most for one variant, over the vertebra's centre."""
+    index = comparison.models().index(model)
+    vertebra = comparison.predictions[index].vertebra(level_of(comparison, row, model))
+    if vertebra.centroid_mm is None:
+        return None
+    x, y, z = vertebra.centroid_mm
+    scores = [s for s in vertebra.slices if (s.weight or s.probability) is not None]
+    if scores:
+        strongest = max(scores, key=lambda s: (s.weight or 0.0) * (s.probability or 1.0))
+        z = strongest.position_mm
+    return x, y, z
+
+
+def show_numbers() -> None:
+    """Table with difference and agreement, heat map, timings."""
+    memory = visit()
+    comparison = memory.comparison
+    if memory.study is None or comparison is None:
+        return
+    truth: Mapping[str, int] = memory.study.truth
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        st.subheader("Numbers", anchor=False)
+        st.table(probability_rows(comparison, truth), border="horizontal", hide_index=True)
+        st.caption(
+            "Bold: at or over the variant's own threshold. Difference: largest minus smallest."
+        )
+    with right:
+        st.subheader("Variant × level", anchor=False)
+        st.plotly_chart(
+            heatmap_figure(comparison, truth, page_ink()),
+            key="heatmap",
+            config=PLOT_CONFIG,
+            alt="Probabilities of the table as colours",
+        )
+        st.caption("Star: at or over the variant's own threshold.")
+        st.subheader("Seconds", anchor=False)
+        st.plotly_chart(
+            timings_figure(comparison, colours_of(comparison), page_ink()),
+            key="timings",
+            config=PLOT_CONFIG,
+            alt="Seconds of the table below as bars",
+        )
+        st.table(timing_rows(comparison), border="horizontal", hide_index=True)
+        st.caption("Grey stages are shared: done once, whatever the number of variants.")

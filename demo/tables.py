@@ -1,0 +1,130 @@
+"""Rows of the page's tables; cells are Markdown, made of our own words and numbers only."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import cspine_zoo as cz
+from verdict import short_names
+
+_TRUTH = {1: "◆ fracture", 0: "◇ none"}
+
+
+def probability_rows(comparison: cz.Comparison, truth: Mapping[str, int]) -> list[dict[str, str]]:
+    """One row a level and one for the patient: each variant, the difference, the agreement."""
+    return [_row(comparison, row, truth) for row in (*cz.LEVELS, cz.PATIENT_OVERALL)]
+
+
+def _row(comparison: cz.Comparison, row: str, truth: Mapping[str, int]) -> dict[str, str]:
+    cells = {"Level": "**Patient**" if row == cz.PATIENT_OVERALL else f"**{row}**"}
+    short = short_names(comparison.models())
+    triples = zip(
+        comparison.models(), comparison.probabilities(row), comparison.thresholds(row), strict=True
+    )
+    for model, value, threshold in triples:
+        cells[short[model]] = _number(value, threshold)
+    if len(comparison.models()) > 1:
+        difference = comparison.difference(row)
+        cells["Difference"] = "–" if difference is None else f"{difference:.3f}"
+        above, scored = comparison.votes(row)
+        word = {True: "agree", False: "**disagree**", None: "not scored"}[comparison.agree(row)]
+        cells["Over threshold"] = f"{above} of {scored}, {word}" if scored else word
+    if row != cz.PATIENT_OVERALL:
+        vertebra = comparison.predictions[0].vertebra(row)
+        cells["In view"] = f"{vertebra.visible_fraction:.0%}" if vertebra.found else "not found"
+    else:
+        cells["In view"] = ""
+    if truth:
+        cells["Truth"] = _TRUTH.get(truth.get(row, -1), "")
+    return cells
+
+
+def _number(value: float | None, threshold: float) -> str:
+    if value is None:
+        return "–"
+    return f"**{value:.3f}**" if value >= threshold else f"{value:.3f}"
+
+
+def timing_rows(comparison: cz.Comparison) -> list[dict[str, str]]:
+    """Seconds by stage, device and precision of each variant."""
+    return [
+        {
+            "Variant": short_names(comparison.models())[prediction.model],
+            "Read": f"{prediction.seconds.read:.1f}",
+            "Prepare": f"{prediction.seconds.prepare:.1f}",
+            "Segment": f"{prediction.seconds.segment:.1f}",
+            "Classify": f"{prediction.seconds.classify:.1f}",
+            "Total": f"{prediction.seconds.total:.1f}",
+            "Device": f"{prediction.device}, {prediction.precision}",
+        }
+        for prediction in comparison.predictions
+    ]
+
+
+_WHERE = {
+    "bundled": "with the package",
+    "cached": "downloaded before",
+    "remote": "to be downloaded",
+    "none": "no weights published: train or convert it",
+}
+
+
+class ModelRow(Protocol):
+    """A row of ``cz.list_models``, as far as the page shows it."""
+
+    @property
+    def name(self) -> str:
+        """What it is called wherever a name is asked for."""
+
+    @property
+    def task(self) -> str:
+        """What it does."""
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it has."""
+
+    @property
+    def size_bytes(self) -> int:
+        """How large its files are."""
+
+    @property
+    def available(self) -> str:
+        """Where its weights are."""
+
+    @property
+    def metrics(self) -> Sequence[Any]:
+        """What was measured."""
+
+    @property
+    def segmenter(self) -> str | None:
+        """The segmenter that a classifier was trained with."""
+
+
+def model_rows(rows: Sequence[ModelRow]) -> list[dict[str, str]]:
+    """One row a model."""
+    return [
+        {
+            "Model": f"**{row.name}**",
+            "Task": row.task,
+            "Parameters": f"{row.parameters / 1e6:.2f} M",
+            "Size": f"{row.size_bytes / 1e6:.1f} MB" if row.size_bytes else "–",
+            "Weights": _WHERE.get(row.available, row.available),
+            "Segmenter": row.segmenter or "–",
+        }
+        for row in rows
+    ]
+
+
+def metric_rows(row: ModelRow) -> list[dict[str, str]]:
+    """The figures of one model with their intervals."""
+    return [
+        {
+            "Data": metric.dataset,
+            "Figure": metric.name,
+            "Value": f"{metric.value:.3f}",
+            "95 % interval": f"{metric.ci95[0]:.3f} to {metric.ci95[1]:.3f}"
+            if metric.ci95
+            else "–",
+        }
+        for metric in row.metrics
+    ]
