@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -92,9 +92,11 @@ class PaintedSegmenter(nn.Module):
         names = torch.zeros(volume.shape[2:], dtype=torch.int64)
         i, j, k = self.labels.shape
         names[:i, :j, :k] = self.labels
-        one_hot = nn.functional.one_hot(names, 10).permute(3, 0, 1, 2)[None].float()
+        own = nn.functional.one_hot(names, 10).permute(3, 0, 1, 2)[None].bool()
         # -0.1 in the window is 310 HU: halfway from soft tissue to bone.
-        return self.scale * (one_hot * (volume + 0.1) * 10)
+        logits = torch.where(own, self.scale * (volume + 0.1), -50.0)
+        logits[:, 0] = 0
+        return logits
 
 
 SEGMENTER_PREPROCESS = Preprocess(
@@ -148,7 +150,8 @@ def painted_segmenter(ct: CTVolume, blocks: Sequence[Block], name: str = "seg-pa
     box = body_box(ct)
     assert box is not None
     body = ct.geometry.cropped([s.start for s in box], [s.stop - s.start for s in box])
-    names = paint(blocks, body.with_spacing(SEGMENTER_PREPROCESS.spacing_mm or ()))
+    wider = [replace(b, size_mm=tuple(mm + 3.0 for mm in b.size_mm)) for b in blocks]
+    names = paint(wider, body.with_spacing(SEGMENTER_PREPROCESS.spacing_mm or ()))
     return ZooModel(PaintedSegmenter(names), entry(name, SEGMENTER_PREPROCESS), "random")
 
 
@@ -157,7 +160,7 @@ def classifier(
 ) -> ZooModel:
     """A real slice classifier with untrained weights, as small as they come."""
     arguments = {
-        "backbone": "resnet10t",
+        "backbone": "test_efficientnet",
         "in_channels": 4,
         "features": 16,
         "sequence": sequence,
