@@ -99,8 +99,8 @@ def _check_combination(options: Namespace) -> None:
         (options.data is not None and len(options.model) > 1, "--submission takes one --model."),
         (
             options.data is not None
-            and any((options.out, options.segmenter, options.localizer, options.series)),
-            "--out, --segmenter, --localizer and --series are for one study.",
+            and any((options.out, options.localizer, options.series is not None)),
+            "--out, --localizer and --series are for one study.",
         ),
     )
     for broken, reason in rules:
@@ -138,6 +138,7 @@ def _predict_directory(options: Namespace, console: Console) -> int:
         options.data,
         options.model[0],
         options.submission,
+        segmenter=options.segmenter,
         device=options.device,
         precision=options.precision,
     )

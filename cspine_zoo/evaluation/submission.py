@@ -44,7 +44,13 @@ class Submission:
 
 
 def write_submission(
-    data: Path, model: str, path: Path, *, device: str = "auto", precision: str = "auto"
+    data: Path,
+    model: str,
+    path: Path,
+    *,
+    segmenter: str | None = None,
+    device: str = "auto",
+    precision: str = "auto",
 ) -> Submission:
     """Predict every study and write ``row_id,fractured`` with eight rows a study.
 
@@ -56,6 +62,7 @@ def write_submission(
         data: directory in the RSNA 2022 layout.
         model: a classifier by name, or the path of a ``.safetensors`` file.
         path: the CSV file to write; it appears whole, at the end.
+        segmenter: in place of the one that the classifier was trained with.
         device: ``"auto"`` or a torch device.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
 
@@ -67,8 +74,8 @@ def write_submission(
     row_ids = _row_ids(data)
     if not row_ids:
         raise UsageError("no_studies", "There is no study to predict.", file=data.name)
-    candidate = Candidate.of(model)
-    runner = Runner(path.with_name(f"{path.name}.studies"), device, precision)
+    candidate = Candidate.named(model, segmenter)
+    runner = Runner(path.with_name(f"{path.name}.studies"), device, precision, segmenter)
     try:
         runner.out.mkdir(parents=True, exist_ok=True)
         records = predict_studies(_rows(data, row_ids), [candidate], runner)[candidate.name]
