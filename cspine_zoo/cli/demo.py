@@ -11,7 +11,9 @@ from cspine_zoo.resources import demo_dir
 
 
 def _add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--port", type=int, default=8501, help="default: %(default)s")
+    parser.add_argument(
+        "--port", type=_port, metavar="N", default=8501, help="default: %(default)s"
+    )
     parser.add_argument(
         "--host",
         default="localhost",
@@ -37,15 +39,16 @@ def _run(options: Namespace, console: Console) -> int:
 
 
 def _streamlit_options(options: Namespace) -> list[str]:
-    settings = {
-        "server.port": str(options.port),
-        "server.address": options.host,
-        "server.headless": "true" if options.no_browser else "false",
-        "server.showEmailPrompt": "false",
-        # A page that receives scans tells nobody that it is used.
-        "browser.gatherUsageStats": "false",
-    }
-    return [f"--{name}={value}" for name, value in settings.items()]
+    """What belongs to this run; what belongs to the page stands in its ``config.toml``."""
+    words = [f"--server.port={options.port}", f"--server.address={options.host}"]
+    return [*words, "--server.headless=true"] if options.no_browser else words
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 < port < 65536:
+        raise ValueError
+    return port
 
 
 DEMO = Command("demo", "open the page that compares models", _add_options, _run)
