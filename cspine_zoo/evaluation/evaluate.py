@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,16 +12,19 @@ from typing import Any, Final
 from cspine_zoo.errors import UsageError
 from cspine_zoo.evaluation.predictions import Candidate, Runner, predict_studies
 from cspine_zoo.evaluation.report import ModelRecords, report
+from cspine_zoo.inference.loading import ModelLike
 from cspine_zoo.rsna.layout import StudyRow, read_layout
+from cspine_zoo.zoo.model import ZooModel
 
 REPORT: Final = "evaluation.json"
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are keywords
     data: Path,
-    models: Sequence[str],
+    models: Sequence[ModelLike],
     out: Path,
     *,
+    segmenter: ModelLike | None = None,
     device: str = "auto",
     precision: str = "auto",
     limit: int | None = None,
@@ -31,8 +36,9 @@ def evaluate(
 
     Args:
         data: directory in the RSNA 2022 layout, real or synthetic.
-        models: classifiers by name, or paths of ``.safetensors`` files.
+        models: classifiers: names, paths of ``.safetensors`` files, or loaded models.
         out: directory for predictions and result.
+        segmenter: in place of the one that each classifier was trained with.
         device: ``"auto"`` or a torch device.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         limit: evaluate only the first studies by UID.
@@ -42,14 +48,13 @@ def evaluate(
 
     Raises:
         StudyRejected: ``data`` is not in the layout.
-        UsageError: no models, no studies, or an unknown model.
+        UsageError: no models, no studies, an unknown model, or ``out`` cannot be written to.
         WeightsError: a model's weights cannot be had.
     """
     rows = studies_of(data, limit)
-    if not models:
-        raise UsageError("no_models", "Name at least one classifier to evaluate.")
-    candidates = [Candidate.named(name) for name in dict.fromkeys(models)]
-    records = predict_studies(rows, candidates, Runner(out, device, precision))
+    candidates = candidates_of(models, segmenter)
+    make_output(out)
+    records = predict_studies(rows, candidates, Runner(out, device, precision, segmenter))
     known = {}
     for candidate in candidates:
         point = candidate.entry.operating_point
@@ -70,15 +75,54 @@ def studies_of(data: Path, limit: int | None = None) -> tuple[StudyRow, ...]:
         StudyRejected: ``data`` is not in the layout.
         UsageError: there is nothing to evaluate.
     """
+    if limit is not None and limit < 1:
+        raise UsageError("bad_limit", f"At least one study is needed, not {limit}.")
     rows = read_layout(data)[:limit]
     if not rows:
         raise UsageError("no_studies", "There is no study to evaluate.", file=data.name)
     return rows
 
 
+def candidates_of(
+    models: Sequence[ModelLike], segmenter: ModelLike | None = None
+) -> tuple[Candidate, ...]:
+    """The classifiers to evaluate.
+
+    Raises:
+        UsageError: none is named, one is unknown, not a classifier, or named twice.
+    """
+    listed = [models] if isinstance(models, (str, os.PathLike, ZooModel)) else list(models)
+    candidates = tuple(Candidate.named(model, segmenter) for model in listed)
+    if not candidates:
+        raise UsageError("no_model", "Name at least one classifier to evaluate.")
+    names = [candidate.entry.name for candidate in candidates]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError("same_model_twice", f"Given more than once: {', '.join(twice)}.")
+    return candidates
+
+
+def make_output(out: Path) -> None:
+    """Make the directory of predictions and results.
+
+    Raises:
+        UsageError: it cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UsageError(
+            "bad_output",
+            f"The directory cannot be written to: {error.strerror or error}.",
+            file=str(out),
+            hint="Choose another with --out.",
+        ) from error
+
+
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
     partial.replace(path)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +17,13 @@ from cspine_zoo.evaluation.findings import FindingScore, score_findings, true_fr
 from cspine_zoo.evaluation.records import StudyRecord, read_record, record_path, write_record
 from cspine_zoo.evaluation.vertebrae import VertebraScore, score_vertebrae
 from cspine_zoo.inference.compare import compare
+from cspine_zoo.inference.loading import ModelLike
 from cspine_zoo.results import LabelMap, ModelPrediction
 from cspine_zoo.rsna.layout import StudyRow
 from cspine_zoo.rsna.masks import read_label_map
 from cspine_zoo.zoo.locate import find_entry, is_path
 from cspine_zoo.zoo.manifest import ManifestEntry
+from cspine_zoo.zoo.model import ZooModel
 
 _UNEXPECTED: Final = "unexpected_error"
 
@@ -36,44 +38,62 @@ class Runner:
         out: directory of the records.
         device: as in ``compare``.
         precision: as in ``compare``.
+        segmenter: in place of the one that each classifier's row names.
     """
 
     out: Path
     device: str = "auto"
     precision: str = "auto"
+    segmenter: ModelLike | None = None
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to evaluate: the name that was asked for, its row, and what it is made of."""
+    """A classifier to evaluate.
+
+    Attributes:
+        name: as it was asked for; the row's name for a loaded model.
+        model: what ``compare`` is given.
+        entry: its row.
+        identity: hash of the row, the segmenter's row and the weights.
+    """
 
     name: str
+    model: ModelLike
     entry: ManifestEntry
     identity: str
 
     @classmethod
-    def named(cls, name: str) -> Candidate:
-        """Look ``name`` up; it may be the path of a ``.safetensors`` file.
+    def named(cls, model: ModelLike, segmenter: ModelLike | None = None) -> Candidate:
+        """Look a classifier and its segmenter up.
 
         Raises:
             UsageError: there is no such model, or it is not a classifier.
-            WeightsError: the file is not a checkpoint of this package.
+            WeightsError: a file is not a checkpoint of this package.
         """
-        entry = find_entry(name)
+        entry, content = _row_and_content(model)
+        name = entry.name if isinstance(model, ZooModel) else os.fspath(model)
         if entry.segmenter is None:
             raise UsageError(
-                "not_a_classifier",
-                f"{name} does not classify fractures ({entry.task}).",
+                "wrong_task",
+                f"Only classifiers are evaluated, and this model is for {entry.task}.",
                 file=name,
-                hint="`cspine-zoo models --task fracture-classification` lists those that do.",
+                hint="List them with: cspine-zoo models --task fracture-classification",
             )
-        digest = hashlib.sha256()
-        for row in (entry, find_entry(entry.segmenter)):
-            digest.update(json.dumps(row.to_dict(), sort_keys=True).encode())
-        if is_path(name):
-            with Path(name).open("rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
-        return cls(name, entry, digest.hexdigest())
+        shared = entry.segmenter if segmenter is None else segmenter
+        parts = (entry, content, *_row_and_content(shared))
+        return cls(name, model, entry, hashlib.sha256(repr(parts).encode()).hexdigest())
+
+
+def _row_and_content(model: ModelLike) -> tuple[ManifestEntry, str]:
+    """A model's row and, where the row cannot name it, the hash of its weights."""
+    if isinstance(model, ZooModel):
+        return model.entry, model.weights_sha256
+    entry = find_entry(model)
+    if not is_path(model):
+        return entry, ""
+    with Path(model).open("rb") as file:
+        return entry, hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def predict_studies(
@@ -89,7 +109,7 @@ def predict_studies(
     """
     records: dict[str, list[StudyRecord]] = {candidate.name: [] for candidate in candidates}
     for position, row in enumerate(rows, start=1):
-        keys = {c.name: _key(row, c, runner) for c in candidates}
+        keys = {c.name: study_key(row, c, runner) for c in candidates}
         paths = {c.name: record_path(runner.out, c.name, row.uid) for c in candidates}
         known = {name: read_record(paths[name], key) for name, key in keys.items()}
         pending = [c for c in candidates if known[c.name] is None]
@@ -138,7 +158,11 @@ def _predict_or_raise(
     records = {}
     for group in _by_segmenter(pending):
         comparison = compare(
-            ct, [c.name for c in group], device=runner.device, precision=runner.precision
+            ct,
+            [candidate.model for candidate in group],
+            segmenter=runner.segmenter,
+            device=runner.device,
+            precision=runner.precision,
         )
         for candidate, prediction in zip(group, comparison.predictions, strict=True):
             key = keys[candidate.name]
@@ -178,8 +202,8 @@ def _judge(
     return StudyRecord(row.uid, key, asdict(prediction), vertebrae, findings, None, tuple(notes))
 
 
-def _key(row: StudyRow, candidate: Candidate, runner: Runner) -> str:
-    """Changes when the model, the precision, or any file or truth of the study changes."""
+def study_key(row: StudyRow, candidate: Candidate, runner: Runner) -> str:
+    """Stands for a prediction: any change of model, precision, files or truth changes it."""
     parts = (candidate.identity, runner.precision, row.levels, row.boxes)
     digest = hashlib.sha256(repr(parts).encode())
     images = sorted(row.images.iterdir()) if row.images.is_dir() else []

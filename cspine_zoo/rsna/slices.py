@@ -96,7 +96,7 @@ def _slice(shared: Dataset, ct: CTVolume, uid: str, k: int) -> Dataset:
 
 
 def _stored_values(plane: NDArray[np.float32]) -> NDArray[np.int16]:
-    pixels = np.rint(plane.T[::-1, ::-1] - np.float32(RESCALE_INTERCEPT))
+    pixels = np.rint(plane.T[::-1, ::-1]) - np.float32(RESCALE_INTERCEPT)
     clipped: NDArray[np.int16] = np.clip(pixels, _INT16.min, _INT16.max).astype("<i2")
     return clipped
 
