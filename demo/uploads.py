@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+import weakref
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Final, Protocol
@@ -33,10 +35,8 @@ class Spool:
     """
 
     def __init__(self, files: Sequence[Upload]) -> None:
-        self._directory = tempfile.TemporaryDirectory(
-            prefix="cspine-zoo-", ignore_cleanup_errors=True
-        )
-        self.root = Path(self._directory.name)
+        self.root = Path(tempfile.mkdtemp(prefix="cspine-zoo-"))
+        self._remove = weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
         self._names: dict[str, str] = {}
         self.size_bytes = 0
         for number, file in enumerate(files, start=1):
@@ -69,7 +69,7 @@ class Spool:
 
     def delete(self) -> None:
         """Remove every byte now."""
-        self._directory.cleanup()
+        self._remove()
 
 
 def _safe_name(number: int, name: str) -> str:

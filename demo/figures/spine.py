@@ -19,11 +19,23 @@ _NUMBERS_END: Final = 1.17
 """Rows end beyond 1, where the number of a full bar stands."""
 _TRUTH_X: Final = 1.25
 _X_END: Final = 1.31
+_TRUTH_HEAD: Final = {
+    "text": "truth",
+    "x": _TRUTH_X,
+    "y": 1,
+    "xref": "x",
+    "yref": "paper",
+    "yanchor": "bottom",
+    "showarrow": False,
+    "font": {"size": 12},
+}
 
 _BAR_PX: Final = 14
 _BARS_MM: Final = PITCH_MM - 1.5
 _TOP_PX: Final = 26
 _PATIENT_ROW_PX: Final = 26
+_PATIENT_HALF: Final = 0.62
+"""Half the height of the patient's row, in units of its bars together."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +82,7 @@ def spine_figure(content: SpineContent) -> go.Figure:
     height = spine_px + patient_px + _TOP_PX
     split = patient_px / (patient_px + spine_px)
     figure = go.Figure()
-    _add_image(figure, content)
-    _add_rows(figure, content)
+    marks = _marks(content)
     for axis, names, places in _groups(content):
         unit = _BARS_MM if axis == "y" else 1.0
         for lane in _lanes(models, content.colours, unit):
@@ -81,6 +92,9 @@ def spine_figure(content: SpineContent) -> go.Figure:
     _set_axes(figure, content, split)
     figure.update_layout(
         height=round(height),
+        images=[_image(content)],
+        shapes=marks.shapes,
+        annotations=marks.notes,
         font={"color": content.ink},
         margin={"l": 0, "r": 0, "t": _TOP_PX, "b": 0},
         showlegend=False,
@@ -173,66 +187,114 @@ def _title(row: str) -> str:
     return "Patient, any fracture" if row == cz.PATIENT_OVERALL else row
 
 
-def _add_image(figure: go.Figure, content: SpineContent) -> None:
+@dataclass
+class _Marks:
+    """Shapes and words, given to the figure at once: it checks all of them at each adding."""
+
+    shapes: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[dict[str, Any]] = field(default_factory=list)
+
+    def say(self, text: str, place: tuple[float, float], anchor: str, axis: str = "y") -> None:
+        """Words at a part of the figure's width and a height of an axis."""
+        self.notes.append(
+            {
+                "text": text,
+                "x": place[0],
+                "y": place[1],
+                "xref": "paper",
+                "yref": axis,
+                "xanchor": anchor,
+                "yanchor": "middle",
+                "showarrow": False,
+                "font": {"size": 13},
+            }
+        )
+
+    def say_on_image(self, text: str, place: tuple[float, float], anchor: str) -> None:
+        """White words on a shade, readable on bone as on air."""
+        self.say(text, place, anchor)
+        self.notes[-1] |= {
+            "font": {"size": 13, "color": "white"},
+            "bgcolor": "rgba(0,0,0,0.45)",
+        }
+
+    def line(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
+        """A hair line between parts of the width at heights of the patient."""
+        self.shapes.append(
+            {
+                "type": "line",
+                "xref": "paper",
+                "yref": "y",
+                "x0": start[0],
+                "y0": start[1],
+                "x1": stop[0],
+                "y1": stop[1],
+                "line": {"color": NEUTRAL, "width": 1},
+            }
+        )
+
+    def band(self, row: tuple[float, float], axis: str, disagree: bool) -> None:
+        """The ground of a row's bars (middle and half height), darker where variants disagree."""
+        self.shapes.append(
+            {
+                "type": "rect",
+                "xref": "x",
+                "yref": axis,
+                "x0": 0,
+                "x1": _NUMBERS_END if disagree else 1,
+                "y0": row[0] - row[1],
+                "y1": row[0] + row[1],
+                "fillcolor": shade(NEUTRAL, 0.24 if disagree else 0.06),
+                "line": {"width": 0},
+                "layer": "below",
+                "name": "disagree" if disagree else "rail",
+            }
+        )
+
+
+def _image(content: SpineContent) -> dict[str, Any]:
     strip = content.layout.strip
-    figure.add_layout_image(
-        source=content.image,
-        xref="paper",
-        yref="y",
-        x=_IMAGE_END / 2,
-        y=strip.top_mm,
-        sizex=_IMAGE_END,
-        sizey=content.layout.height_mm,
-        xanchor="center",
+    return {
+        "source": content.image,
+        "xref": "paper",
+        "yref": "y",
+        "x": _IMAGE_END / 2,
+        "y": strip.top_mm,
+        "sizex": _IMAGE_END,
+        "sizey": content.layout.height_mm,
+        "xanchor": "center",
         # "fill" keeps the proportions and the height and cuts what is too wide: heights of
         # picture and bars agree on a telephone as on a wide screen.
-        sizing="fill",
-        layer="below",
-    )
-    for letter, x, anchor in (("A", 0.006, "left"), ("P", _IMAGE_END - 0.006, "right")):
-        middle = (strip.top_mm + strip.bottom_mm) / 2
-        _label(figure, letter, (x, middle), anchor, on_image=True)
-    _label(figure, "S", (_IMAGE_END / 2, strip.top_mm - 4), "center", on_image=True)
-    _label(figure, "I", (_IMAGE_END / 2, strip.bottom_mm + 4), "center", on_image=True)
+        "sizing": "fill",
+        "layer": "below",
+    }
 
 
-def _label(
-    figure: go.Figure,
-    text: str,
-    place: tuple[float, float],
-    anchor: str,
-    *,
-    on_image: bool = False,
-    axis: str = "y",
-) -> None:
-    options: dict[str, Any] = {"font": {"size": 13}}
-    if on_image:
-        options = {"font": {"size": 13, "color": "white"}, "bgcolor": "rgba(0,0,0,0.45)"}
-    figure.add_annotation(
-        text=text,
-        x=place[0],
-        y=place[1],
-        xref="paper",
-        yref=axis,
-        xanchor=anchor,
-        yanchor="middle",
-        showarrow=False,
-        **options,
-    )
-
-
-def _add_rows(figure: go.Figure, content: SpineContent) -> None:
+def _marks(content: SpineContent) -> _Marks:
+    """Everything around the bars: letters, leaders, names of rows, shades of disagreement."""
+    marks = _Marks()
+    strip = content.layout.strip
+    middle = (strip.top_mm + strip.bottom_mm) / 2
+    marks.say_on_image("A", (0.006, middle), "left")
+    marks.say_on_image("P", (_IMAGE_END - 0.006, middle), "right")
+    marks.say_on_image("S", (_IMAGE_END / 2, strip.top_mm - 4), "center")
+    marks.say_on_image("I", (_IMAGE_END / 2, strip.bottom_mm + 4), "center")
+    for axis, names, places in _groups(content):
+        half = PITCH_MM / 2 - 0.3 if axis == "y" else _PATIENT_HALF
+        for name, place in zip(names, places, strict=True):
+            marks.band((place, half), axis, content.comparison.agree(name) is False)
+            short = name if axis == "y" else "Patient"
+            marks.say(f"<b>{short}</b>", (_BARS[0] - 0.012, place), "right", axis)
     for row in content.layout.rows:
-        _add_row(figure, content, row.level, row.row_mm, "y")
         if row.centre_mm is None:
-            _label(figure, "not found: not scored", (_BARS[0] + 0.01, row.row_mm), "left")
+            marks.say("not found: not scored", (_BARS[0] + 0.01, row.row_mm), "left")
             continue
-        for start, stop in (
-            ((_IMAGE_END - 0.015, row.centre_mm), (_IMAGE_END + 0.012, row.centre_mm)),
-            ((_IMAGE_END + 0.012, row.centre_mm), (_IMAGE_END + 0.025, row.row_mm)),
-        ):
-            _line(figure, start, stop)
-    _add_row(figure, content, cz.PATIENT_OVERALL, 0.0, "y2")
+        elbow = (_IMAGE_END + 0.012, row.centre_mm)
+        marks.line((_IMAGE_END - 0.015, row.centre_mm), elbow)
+        marks.line(elbow, (_IMAGE_END + 0.025, row.row_mm))
+    if content.truth:
+        marks.notes.append(_TRUTH_HEAD)
+    return marks
 
 
 def _add_truth(figure: go.Figure, content: SpineContent) -> None:
@@ -255,50 +317,6 @@ def _add_truth(figure: go.Figure, content: SpineContent) -> None:
             name="truth",
             yaxis=axis,
         )
-    figure.add_annotation(
-        text="truth",
-        x=_TRUTH_X,
-        y=1,
-        xref="x",
-        yref="paper",
-        yanchor="bottom",
-        showarrow=False,
-        font={"size": 12},
-    )
-
-
-def _add_row(figure: go.Figure, content: SpineContent, name: str, place: float, axis: str) -> None:
-    """What stands around the bars of a row: its name, the shade of disagreement, the truth."""
-    half = PITCH_MM / 2 - 0.3 if axis == "y" else 0.62
-    disagree = content.comparison.agree(name) is False
-    figure.add_shape(
-        type="rect",
-        xref="x",
-        yref=axis,
-        x0=0,
-        x1=_NUMBERS_END if disagree else 1,
-        y0=place - half,
-        y1=place + half,
-        fillcolor=shade(NEUTRAL, 0.24 if disagree else 0.06),
-        line={"width": 0},
-        layer="below",
-        name="disagree" if disagree else "rail",
-    )
-    short = "Patient" if axis == "y2" else name
-    _label(figure, f"<b>{short}</b>", (_BARS[0] - 0.012, place), "right", axis=axis)
-
-
-def _line(figure: go.Figure, start: tuple[float, float], stop: tuple[float, float]) -> None:
-    figure.add_shape(
-        type="line",
-        xref="paper",
-        yref="y",
-        x0=start[0],
-        y0=start[1],
-        x1=stop[0],
-        y1=stop[1],
-        line={"color": NEUTRAL, "width": 1},
-    )
 
 
 def _set_axes(figure: go.Figure, content: SpineContent, split: float) -> None:
@@ -331,5 +349,10 @@ def _set_axes(figure: go.Figure, content: SpineContent, split: float) -> None:
             "range": [strip.bottom_mm, strip.top_mm],
             "anchor": "x",
         },
-        yaxis2={**hidden, "domain": [0, split * 0.93], "range": [-0.62, 0.62], "anchor": "x"},
+        yaxis2={
+            **hidden,
+            "domain": [0, split * 0.93],
+            "range": [-_PATIENT_HALF, _PATIENT_HALF],
+            "anchor": "x",
+        },
     )

@@ -1,6 +1,7 @@
 """A small neck of ellipsoids, and comparisons of it with chosen numbers."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
@@ -34,6 +35,7 @@ def centre_mm(level: str) -> tuple[float, float, float]:
     return 2.0 * place - 6, -12 + 6 * float(np.sin(place / 2)), 60 - 18.0 * place
 
 
+@cache
 def neck() -> tuple[CTVolume, LabelMap]:
     """Voxels and labels: bone in soft tissue in air."""
     grid = geometry()

@@ -1,0 +1,98 @@
+import pytest
+
+import cspine_zoo as cz
+from markup import variant_lines
+from tables import probability_rows, timing_rows
+from tests.demo.neck import comparison, prediction
+from verdict import headline, sentence, short_names, truth_sentence
+
+
+def test_the_headline_gives_level_numbers_and_vote() -> None:
+    assert headline(comparison()) == (
+        "C5 fractured: 0.22, 0.84, 0.91; two of three variants over their threshold. "
+        "C6 in dispute: 0.05, 0.05, 0.55; one of three variants over its threshold."
+    )
+
+
+def test_the_headline_of_a_quiet_neck_names_the_highest_level() -> None:
+    quiet = comparison([prediction("a", {"C2": 0.2}, 0.2), prediction("b", {"C2": 0.3}, 0.3)])
+    assert headline(quiet) == "No level is over a threshold. Highest is C2: 0.20, 0.30."
+
+
+def test_the_headline_counts_what_it_does_not_tell() -> None:
+    many = dict.fromkeys(("C2", "C3", "C4", "C5"), 0.9)
+    assert headline(comparison([prediction("a", many, 0.9)])).endswith(
+        "Also over a threshold: C4, C5."
+    )
+
+
+def test_the_headline_without_any_score() -> None:
+    nothing = dict.fromkeys(cz.LEVELS)
+    assert headline(comparison([prediction("a", nothing, None)])) == (
+        "No cervical vertebra was scored."
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (
+            "cls-cnn-lite0",
+            "No level over its threshold; highest is C2 (0.31). "
+            "Patient overall: 0.41, under its threshold of 0.50.",
+        ),
+        (
+            "cls-bigru-attention-lite0",
+            "Over its threshold at C5 (0.91) and C6 (0.55). "
+            "Patient overall: 0.97, over its threshold of 0.50.",
+        ),
+    ],
+)
+def test_each_variant_gets_one_sentence(model: str, expected: str) -> None:
+    assert sentence(comparison(), model) == expected
+
+
+def test_truth_in_words() -> None:
+    assert truth_sentence({}) == ""
+    assert truth_sentence(dict.fromkeys(cz.LEVELS, 0)) == "Known truth: no fracture."
+    assert truth_sentence({"C2": 1, "C5": 1}) == "Known truth: fracture of C2 and C5."
+
+
+def test_the_table_gives_difference_and_agreement() -> None:
+    rows = probability_rows(comparison(), {"C5": 1})
+    assert [row["Level"] for row in rows] == [*(f"**{x}**" for x in cz.LEVELS), "**Patient**"]
+    c5 = rows[4]
+    assert c5["bigru-attention"] == "**0.910**"
+    assert c5["cnn"] == "0.220"
+    assert c5["Difference"] == "0.690"
+    assert c5["Over threshold"] == "2 of 3, **disagree**"
+    assert c5["Truth"] == "◆ fracture"
+    assert rows[0]["Over threshold"] == "0 of 3, agree"
+
+
+def test_the_table_of_one_variant_compares_nothing() -> None:
+    row = probability_rows(comparison([prediction("a", {"C1": None}, 0.1)]), {})[0]
+    assert row == {"Level": "**C1**", "a": "–", "In view": "not found"}
+
+
+def test_timings_name_the_device() -> None:
+    assert timing_rows(comparison())[0]["Device"] == "cpu, float32"
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (["cls-cnn-lite0", "cls-bigru-lite0"], ["cnn", "bigru"]),
+        (["cls-bigru-lite0", "cls-bigru-attention-lite0"], ["lite0", "attention-lite0"]),
+        (["only-one"], ["only-one"]),
+        (["a", "b"], ["a", "b"]),
+    ],
+)
+def test_short_names_drop_what_is_common(names: list[str], short: list[str]) -> None:
+    assert list(short_names(names).values()) == short
+
+
+def test_html_is_escaped() -> None:
+    lines = variant_lines({"<b>x</b>": ("#000000", "<script>")})
+    assert "<script>" not in lines
+    assert "&lt;script&gt;" in lines
