@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +89,9 @@ class Canvas:
 
     def ras(self) -> tuple[NDArray[np.float32], Geometry]:
         """HU and geometry with axes running R, A, S; a view with positive strides."""
-        hu, affine = to_ras(self.hu, self.affine)
-        return hu, Geometry((hu.shape[0], hu.shape[1], hu.shape[2]), affine)  # type: ignore[return-value]
+        voxels, affine = to_ras(self.hu, self.affine)
+        i, j, k = voxels.shape
+        return cast(NDArray[np.float32], voxels), Geometry((i, j, k), affine)
 
 
 def write_hu(

@@ -35,59 +35,12 @@ CT_CLASSES: Final = (
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _CAPTURE_CLASSES = "1.2.840.10008.5.1.4.1.1.7"
 
-IMAGE_MODALITIES: Final = frozenset(
-    (
-        "BI",
-        "CR",
-        "CT",
-        "DG",
-        "DX",
-        "ES",
-        "GM",
-        "IO",
-        "IVOCT",
-        "IVUS",
-        "LS",
-        "MG",
-        "MR",
-        "NM",
-        "OCT",
-        "OP",
-        "OPT",
-        "PT",
-        "PX",
-        "RF",
-        "RG",
-        "SM",
-        "TG",
-        "US",
-        "XA",
-        "XC",
-    )
+_IMAGES = "BI CR CT DG DX ES GM IO IVOCT IVUS LS MG MR NM OCT OP OPT PT PX RF RG SM TG US XA XC"
+_OTHERS = (
+    "ANN AU DOC ECG HD KO M3D OT PLAN PR REG RTDOSE RTIMAGE RTPLAN RTRECORD RTSTRUCT SEG SR STAIN"
 )
-OTHER_OBJECTS: Final = frozenset(
-    (
-        "ANN",
-        "AU",
-        "DOC",
-        "ECG",
-        "HD",
-        "KO",
-        "M3D",
-        "OT",
-        "PLAN",
-        "PR",
-        "REG",
-        "RTDOSE",
-        "RTIMAGE",
-        "RTPLAN",
-        "RTRECORD",
-        "RTSTRUCT",
-        "SEG",
-        "SR",
-        "STAIN",
-    )
-)
+IMAGE_MODALITIES: Final = frozenset(_IMAGES.split(" "))
+OTHER_OBJECTS: Final = frozenset(_OTHERS.split(" "))
 """Modalities that may be named (PS3.3 C.7.3.1.1.1); any other text in the tag is not shown."""
 
 _PROJECTIONS = frozenset(

@@ -25,6 +25,9 @@ MAX_DEPTH: Final = 64
 MAX_ITEMS: Final = 10_000
 """Most items of a sequence that is kept: frames of an enhanced object."""
 
+MAX_ELEMENTS: Final = 300_000
+"""Most elements of a header; enhanced CT of 1,500 frames has about 100,000."""
+
 MAX_FRAGMENTS: Final = 100_000
 """Most fragments of encapsulated pixels in a file."""
 
@@ -41,34 +44,10 @@ ITEM: Final = (0xFFFE, 0xE000)
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = (0xFFFE, 0xE0DD)
 
-_LONG = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
-KNOWN_VRS: Final = _LONG | frozenset(
-    (
-        b"AE",
-        b"AS",
-        b"AT",
-        b"CS",
-        b"DA",
-        b"DS",
-        b"DT",
-        b"FL",
-        b"FD",
-        b"IS",
-        b"LO",
-        b"LT",
-        b"PN",
-        b"SH",
-        b"SL",
-        b"SS",
-        b"ST",
-        b"TM",
-        b"UI",
-        b"UL",
-        b"US",
-    )
-)
+_LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split(b" "))
+_SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split(b" "))
+KNOWN_VRS: Final = _LONG | _SHORT
+"""Value representations; those in ``_LONG`` have a length of four bytes (PS3.5 table 7.1-1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +90,7 @@ class Walk:
         self._data = data
         self._wanted = wanted
         self._limit = min(len(data), MAX_HEADER)
+        self._left = MAX_ELEMENTS
 
     def read(self, start: int, dataset: DataSet, end: int | None = None, depth: int = 0) -> int:
         """Fill ``dataset`` from ``start`` on, up to pixel data, the item's end, or ``end``.
@@ -151,19 +131,18 @@ class Walk:
 
     def _head(self, position: int, stop: int, encoding: Encoding) -> tuple[int, bytes, int, int]:
         """Tag, value representation (empty if implicit), length, and where the value starts."""
-        if position > self._limit:
-            raise Problem("header_too_large", "the header is longer than 16 MiB")
+        self._left -= 1
+        if position > self._limit or self._left < 0:
+            raise Problem("header_too_large", "the header is longer than any real one")
         order = encoding.order
-        group, element = struct.unpack_from(order + "HH", self._data, position)
+        group, element, vr, short = struct.unpack_from(order + "HH2sH", self._data, position)
         tag = group << 16 | element
-        vr = bytes(self._data[position + 4 : position + 6])
         # Delimiters never carry a VR, and some writers drop it from single elements.
         if not encoding.explicit or group == 0xFFFE or vr not in KNOWN_VRS:
             (length,) = struct.unpack_from(order + "I", self._data, position + 4)
             return tag, b"", length, position + 8
         if vr not in _LONG:
-            (length,) = struct.unpack_from(order + "H", self._data, position + 6)
-            return tag, vr, length, position + 8
+            return tag, vr, short, position + 8
         if position + 12 > stop:
             raise Problem("truncated", f"the file ends inside element {name(tag)}")
         (length,) = struct.unpack_from(order + "I", self._data, position + 8)
@@ -195,7 +174,7 @@ class Walk:
             raise Problem("truncated", "a sequence is longer than the file")
         while position + 8 <= stop:
             if position > self._limit or (items and len(items) > MAX_ITEMS):
-                raise Problem("header_too_large", "the header is longer than 16 MiB")
+                raise Problem("header_too_large", "the header is longer than any real one")
             group, element, size = struct.unpack_from(encoding.order + "HHI", self._data, position)
             position += 8
             if (group, element) == SEQUENCE_END:

@@ -35,7 +35,8 @@ Positions are often rounded to 0.1 mm; at 0.6 mm a slice then lies up to 8 % of 
 NOTABLE_JITTER: Final = 0.01
 """From this distance on, in steps, and if it is more than ``ROUNDING_MM``, it is reported."""
 
-ROUNDING_MM: Final = 0.051
+ROUNDING_MM: Final = 0.101
+"""Positions rounded to 0.1 mm lie up to this far from the line through the first and the last."""
 
 GAP: Final = 1.5
 """A step of this many medians is a gap."""

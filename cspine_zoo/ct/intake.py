@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, FileIO
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import BinaryIO, Final
 
 from cspine_zoo.ct.archive import MAX_FILE, Budget, entries
 from cspine_zoo.ct.codes import Problem, rejected
@@ -104,14 +104,14 @@ def _file(path: Path, name: str, budget: Budget, fatal: bool = False) -> Iterato
         yield Unread(name, Problem("clutter", "left behind by an operating system"))
         return
     try:
-        with open(path, "rb", buffering=0, opener=_open) as stream:
+        with FileIO(path, opener=_open) as stream:
             state = os.fstat(stream.fileno())
             if not stat.S_ISREG(state.st_mode):
                 raise Problem("special_entry", "a link or device, not a plain file")
             head = stream.read(HEAD)
             kind = sniff(head)
             if kind == "zip":
-                yield from _archive(stream, state.st_size, name, budget, 1)
+                yield from _archive(stream, state.st_size, budget, 1)
                 return
             yield Item(name, kind, _rest(stream, head, kind, state.st_size, budget))
     except OSError:
@@ -130,7 +130,7 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _rest(stream: Iterable[bytes], head: bytes, kind: str, size: int, budget: Budget) -> Buffer:
+def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> Buffer:
     """All bytes of a file whose first ones were read; nothing more of one that is not needed."""
     if kind not in ("dicom", "nifti", "gzip"):
         return b""
@@ -142,17 +142,15 @@ def _rest(stream: Iterable[bytes], head: bytes, kind: str, size: int, budget: Bu
     view = memoryview(data)
     filled = len(head)
     while filled < size:
-        count = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        count = stream.readinto(view[filled:])
         if not count:
             break
         filled += count
     return view[:filled]
 
 
-def _archive(
-    stream: object, size: int, name: str, budget: Budget, depth: int
-) -> Iterator[Item | Unread]:
-    for label, content in entries(stream, size, budget):  # type: ignore[arg-type]
+def _archive(stream: BinaryIO, size: int, budget: Budget, depth: int) -> Iterator[Item | Unread]:
+    for label, content in entries(stream, size, budget):
         shown = printable(label)
         if isinstance(content, Problem):
             yield Unread(shown, content)
@@ -164,7 +162,7 @@ def _archive(
             yield Unread(shown, Problem("nested_zip", "a zip inside a zip inside a zip"))
         else:
             try:
-                yield from _archive(BytesIO(content), len(content), shown, budget, depth + 1)
+                yield from _archive(BytesIO(content), len(content), budget, depth + 1)
             except Problem as problem:
                 if problem.code != "bad_zip":
                     raise

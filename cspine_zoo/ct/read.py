@@ -273,5 +273,10 @@ def _nothing_usable(study: _Study) -> Problem:
         return Problem(code, next(f.reason for f in study.skipped if f.code == code))
     if not study.skipped:
         return Problem("no_dicom", "it is empty")
-    kinds = ", ".join(f"{count} x {kind}" for kind, count in study.kinds.most_common(5))
-    return Problem("no_dicom", f"no DICOM and no NIfTI in it, but {kinds or 'nothing of use'}")
+    kinds = study.kinds + Counter(
+        f"file that is {RULINGS[file.code].meaning}"
+        for file in study.skipped
+        if file.code != "not_dicom"
+    )
+    shown = ", ".join(f"{count} x {kind}" for kind, count in kinds.most_common(5))
+    return Problem("no_dicom", f"no DICOM and no NIfTI in it, but {shown}")

@@ -274,7 +274,8 @@ def _most_telling(series: Sequence[Series], candidates: Sequence[int]) -> int:
     """The unusable series whose reason helps most: broken CT, other modalities, the rest."""
 
     def weight(n: int) -> tuple[int, int]:
-        code = series[n].problem.code if series[n].problem else ""  # type: ignore[union-attr]
+        problem = series[n].problem
+        code = problem.code if problem else ""
         return (0 if code in _ASIDE else 1 if code == "not_ct" else 2, len(series[n].files))
 
     return max(candidates, key=weight)
