@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from cspine_zoo.anatomy import LEVEL_OF, MINIMUM_FOUND_MM3, THORACIC
@@ -15,7 +16,7 @@ from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import Notice
 from cspine_zoo.errors import StudyRejected
 from cspine_zoo.inference.chain import LEAST_RENAMED_MM3, Link, best_chain
-from cspine_zoo.inference.pieces import Piece, find_pieces
+from cspine_zoo.inference.pieces import SPECK, Piece, find_pieces
 
 LEAST_PIECE_MM3: Final = 400.0
 """A smaller piece cannot be a vertebra; it may be part of one."""
@@ -39,6 +40,9 @@ it is part of the level, such as the other half of the atlas."""
 
 _TOUCH_VOXELS: Final = 1.8
 """Corner to corner."""
+
+_SPECK_VOXELS: Final = 2
+"""Half the width of most specks, rounded up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +78,12 @@ def name_levels(raw: NDArray[np.uint8], geometry: Geometry) -> Naming:
     chain = best_chain(large[:MOST_PIECES])
     _check_is_a_neck(chain, pieces)
     attached, left_out = _attach(pieces, chain, max(geometry.spacing_mm))
-    lookup = np.zeros(len(pieces) + 1, np.uint8)
+    lookup = np.zeros(len(pieces) + 2, np.uint8)  # the last one is SPECK, -1
     for number, name in attached.items():
         lookup[number] = name
-    return Naming(lookup[numbers], tuple(_doubts(chain, left_out)))
+    labels = lookup[numbers]
+    _join_specks(labels, numbers == SPECK)
+    return Naming(labels, tuple(_doubts(chain, left_out)))
 
 
 def no_cervical_spine() -> StudyRejected:
@@ -126,12 +132,18 @@ def _attach(
     return attached, left_out
 
 
+def _join_specks(labels: NDArray[np.uint8], specks: NDArray[np.bool_]) -> None:
+    """Give specks the name of the level around them, so that they leave no holes in it."""
+    for _ in range(_SPECK_VOXELS):
+        open_specks = specks & (labels == 0)
+        if not open_specks.any():
+            return
+        labels[open_specks] = ndimage.grey_dilation(labels, size=(3, 3, 3))[open_specks]
+
+
 def _gap_mm(piece: Piece, other: Piece, tree: cKDTree) -> float:
     """Distance of the nearest voxels; infinite beyond what matters."""
-    apart = np.maximum(
-        piece.points_mm.min(axis=0) - other.points_mm.max(axis=0),
-        other.points_mm.min(axis=0) - piece.points_mm.max(axis=0),
-    )
+    apart = np.maximum(piece.low_mm - other.high_mm, other.low_mm - piece.high_mm)
     if apart.max() > _GAP_MM:
         return float("inf")
     distances, _ = tree.query(piece.points_mm, distance_upper_bound=_GAP_MM + 1e-6)
@@ -146,7 +158,8 @@ def _is_part(piece: Piece, other: Piece, gap_mm: float) -> bool:
         return True
     step = np.subtract(piece.instance.centroid_mm, other.instance.centroid_mm)
     aside_mm = float(np.hypot(step[0], step[1]))
-    return other.bottom_mm <= piece.middle_mm <= other.top_mm and aside_mm <= _ASIDE_MM
+    middle_mm = (piece.low_mm[2] + piece.high_mm[2]) / 2
+    return bool(other.low_mm[2] <= middle_mm <= other.high_mm[2]) and aside_mm <= _ASIDE_MM
 
 
 def _doubts(chain: list[Link], left_out: list[str]) -> list[Notice]:

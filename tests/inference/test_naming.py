@@ -145,3 +145,13 @@ def test_a_leaning_neck_is_still_a_chain() -> None:
             for b in spine(tilt=-tilt)
         ]
         np.testing.assert_array_equal(named(blocks).labels, paint(blocks, GRID))
+
+
+def test_noise_neither_slows_naming_nor_pierces_the_bones() -> None:
+    labels = paint(spine(), GRID)
+    random = np.random.default_rng(0)
+    noise = random.random(labels.shape) < 0.01
+    noisy = np.where(noise, random.integers(1, 9, labels.shape), labels).astype(np.uint8)
+    named_labels = name_levels(noisy, GRID).labels
+    truth = paint(spine(), GRID)
+    assert (named_labels[truth > 0] == truth[truth > 0]).mean() > 0.99
