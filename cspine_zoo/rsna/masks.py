@@ -94,7 +94,8 @@ def _nearest(
             np.flatnonzero((row >= 0) & (row < n)) for row, n in zip(rows, ras.shape, strict=True)
         ]
         found = [row[keep].astype(np.intp) for row, keep in zip(rows, inside, strict=True)]
-        picked[np.ix_(*inside)] = ras[np.ix_(*found)]
+        if all(len(at) for at in found):
+            picked[_selection(inside)] = ras[_selection(found)]
         return picked
     plane = np.moveaxis(np.indices(target.shape[:2]), 0, -1).astype(np.float64)
     upper = np.asarray(ras.shape) - 1
@@ -105,3 +106,10 @@ def _nearest(
         keep = ((at >= 0) & (at <= upper)).all(axis=-1)
         picked[:, :, k][keep] = ras[tuple(at[keep].T)]
     return picked
+
+
+def _selection(indices: list[NDArray[np.intp]]) -> tuple[NDArray[np.intp] | slice, ...]:
+    """Indices of three axes as slices where they are consecutive: a copy instead of a gather."""
+    if all(np.array_equal(at, np.arange(at[0], at[0] + len(at))) for at in indices):
+        return tuple(slice(int(at[0]), int(at[-1]) + 1) for at in indices)
+    return np.ix_(*indices)

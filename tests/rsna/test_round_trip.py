@@ -10,7 +10,7 @@ import pytest
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.errors import StudyRejected, UsageError
-from cspine_zoo.rsna.layout import read_layout
+from cspine_zoo.rsna.layout import StudyRow, SyntheticFacts, read_layout
 from cspine_zoo.rsna.masks import read_label_map
 from cspine_zoo.rsna.split import split_studies, twin_groups
 from cspine_zoo.rsna.uids import deterministic_uid
@@ -217,7 +217,10 @@ def test_rows_stay_sorted_and_single_whatever_the_order_of_writing(tmp_path: Pat
         for uid in order:
             assert uid not in written_uids(tmp_path / name)
             write_study(tmp_path / name, study(uid))
-        write_study(tmp_path / name, study("2.25.1"))
+    write_study(tmp_path / "a", study("2.25.1", levels={}, label_map=None, fracture_mask=None))
+    assert read_layout(tmp_path / "a")[0].segmentation is None
+    assert read_layout(tmp_path / "a")[0].boxes == ()
+    write_study(tmp_path / "a", study("2.25.1"))
     for table in ("train.csv", "train_bounding_boxes.csv", "synthetic.csv"):
         first = (tmp_path / "a" / table).read_text()
         assert first == (tmp_path / "b" / table).read_text()
@@ -280,15 +283,18 @@ def test_uids_are_valid_and_follow_from_their_parts() -> None:
     assert deterministic_uid("a", 1) == deterministic_uid("a", 1) != deterministic_uid("a1")
 
 
-def test_a_split_keeps_twins_together_and_repeats_itself(tmp_path: Path) -> None:
-    for n in range(1, 9):
-        uid = f"2.25.{n}"
-        if n % 2:
-            write_study(tmp_path, study(uid))
-        else:
-            facts = {**FACTS, "twin_of": f"2.25.{n - 1}"}
-            write_study(tmp_path, study(uid, levels={}, fracture_mask=None, synthetic=facts))
-    rows = read_layout(tmp_path)
+def test_a_split_keeps_twins_together_and_repeats_itself() -> None:
+    rows = [
+        StudyRow(
+            uid=f"2.25.{n}",
+            levels=(0,) * 6 + (n % 2,),
+            images=Path("none"),
+            synthetic=SyntheticFacts(
+                "" if n % 2 else f"2.25.{n - 1}", "parametric", "1", None, None, None, None
+            ),
+        )
+        for n in range(1, 9)
+    ]
     split = split_studies(rows, seed=1, held_out=0.25)
     again = split_studies(rows[::-1], seed=1, held_out=0.25)
     assert [row.uid for row in split.held_out] == [row.uid for row in again.held_out]
@@ -296,3 +302,7 @@ def test_a_split_keeps_twins_together_and_repeats_itself(tmp_path: Path) -> None
     assert len(split.train) == 6
     first, second = split.held_out
     assert second.twin_of == first.uid
+    drawn = {split_studies(rows, seed=s, held_out=0.25).held_out[0].uid for s in range(9)}
+    assert len(drawn) > 1
+    with pytest.raises(UsageError):
+        split_studies(rows, seed=1, held_out=1)
