@@ -1,0 +1,103 @@
+"""Training patches for the segmenter: small windows of random scenes, made on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.synthetic.acquisition import Acquisition
+from cspine_zoo.synthetic.randomness import stream
+from cspine_zoo.synthetic.render import render
+from cspine_zoo.synthetic.scene import Scene
+from cspine_zoo.synthetic.vertebra import VertebraShape
+
+Anatomy = Mapping[str, VertebraShape]
+
+
+@dataclass(frozen=True)
+class Patch:
+    """HU (I, J, K) float32 and labels (I, J, K) uint8 of one window."""
+
+    hu: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True)
+class PatchPreset:
+    """How windows are cut.
+
+    Attributes:
+        shapes: voxel shapes, used in turn.
+        spacing_mm: isotropic.
+        label_map_share: share of scenes with shapes from a label map, where any is given.
+        fractured_share: share of scenes with fractures.
+        anywhere_share: share of windows that are not centred near the spine.
+    """
+
+    shapes: tuple[tuple[int, int, int], ...] = ((48, 64, 64), (64, 64, 48), (48, 48, 80), (48, 64, 48))
+    spacing_mm: float = 2.5
+    label_map_share: float = 0.55
+    fractured_share: float = 0.25
+    anywhere_share: float = 0.15
+
+
+def draw_patch(seed: int, shape: tuple[int, int, int], preset: PatchPreset, anatomies: Sequence[Anatomy]) -> Patch:
+    """One random window; same seed, same patch."""
+    rng = stream(seed, "patch")
+    scene = Scene.draw(seed, draw_shapes(rng, anatomies, preset.label_map_share))
+    if rng.random() < preset.fractured_share:
+        scene = scene.fractured()
+    extent = np.array(shape) * preset.spacing_mm
+    centre = _window_centre(rng, scene, preset)
+    affine = np.diag([preset.spacing_mm] * 3 + [1.0])
+    affine[:3, 3] = centre - 0.5 * extent
+    geometry = Geometry(shape, affine)
+    rendered = render(scene, geometry)
+    acquisition = Acquisition.draw(rng, (0.6, 5.0))
+    hu = acquisition.apply(rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
+    hu = hu * rng.uniform(0.93, 1.07) + rng.normal(0, 12)
+    labels = rendered.labels
+    if rng.random() < 0.25:
+        hu, labels = _cut(rng, hu, labels)
+    return Patch(hu, labels)
+
+
+def draw_shapes(rng: np.random.Generator, anatomies: Sequence[Anatomy], share: float) -> Anatomy | None:
+    """Shapes of one scene: parametric, of one label map, or level by level a mix of both."""
+    if not anatomies or rng.random() >= share:
+        return None
+    chosen = anatomies[int(rng.integers(len(anatomies)))]
+    if rng.random() < 0.7:
+        return chosen
+    return {level: shape for level, shape in chosen.items() if rng.random() < 0.6}
+
+
+def shoulders(scene: Scene, geometry: Geometry) -> Tensor:
+    """(K,) 0 at the neck to 1 between the shoulders, along the slices of a grid."""
+    k = np.arange(geometry.shape[2])
+    z = geometry.to_world(np.stack([0 * k, 0 * k, k], axis=1).astype(float))[:, 2]
+    depth = scene.world("C7")[2] + 8.0 - z - 0.3 * scene.body.shoulder_drop_mm
+    return torch.from_numpy((1 / (1 + np.exp(-depth / 8.0))).astype(np.float32))
+
+
+def _window_centre(rng: np.random.Generator, scene: Scene, preset: PatchPreset) -> np.ndarray:
+    if rng.random() < preset.anywhere_share:
+        spread = rng.uniform([-70, -60, -150], [70, 80, 230])
+        return np.asarray(scene.world("C4") + spread)
+    level = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "T1", "T3")[int(rng.integers(9))]
+    return np.asarray(scene.world(level) + rng.normal(0, [14.0, 16.0, 22.0]) + np.array([0, -8.0, 0]))
+
+
+def _cut(rng: np.random.Generator, hu: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The scan ends inside the window: nothing beyond a plane across the spine."""
+    hu, labels = hu.clone(), labels.clone()
+    depth = int(rng.integers(4, hu.shape[2] // 2))
+    part = slice(0, depth) if rng.random() < 0.5 else slice(hu.shape[2] - depth, None)
+    hu[:, :, part] = -1024.0
+    labels[:, :, part] = 0
+    return hu, labels

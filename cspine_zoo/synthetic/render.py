@@ -1,0 +1,174 @@
+"""From a scene to Hounsfield units and truth on a voxel grid, before noise and blur."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cspine_zoo.anatomy import DISC
+from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.synthetic.body import disc_distance
+from cspine_zoo.synthetic.lattice import Field, Lattice
+from cspine_zoo.synthetic.randomness import noise, stream
+from cspine_zoo.synthetic.scene import Scene
+from cspine_zoo.synthetic.spine import Vertebra
+from cspine_zoo.synthetic.tissue import TEXTURE_MM
+
+BONE_RESOLUTION_MM = 1.25
+"""Distances to bone are smooth: they are computed this coarsely and interpolated."""
+SOFT_RESOLUTION_MM = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """A scene on a grid.
+
+    Attributes:
+        hu: float32 (I, J, K).
+        labels: uint8 (I, J, K): 1-7 C1-C7, 8 T1 and below, 9 discs.
+        fractures: uint8 (I, J, K): label of the level whose fracture region a voxel lies in.
+        geometry: the grid.
+    """
+
+    hu: Tensor
+    labels: Tensor
+    fractures: Tensor
+    geometry: Geometry
+
+
+class _Canvas:
+    """Tissues painted over one another, each blended by the share of the voxel it fills."""
+
+    def __init__(self, scene: Scene, geometry: Geometry) -> None:
+        self.scene, self.tissues = scene, scene.tissues
+        self.lattice = Lattice(geometry, scene.pose)
+        self.shape, self.spacing = geometry.shape, geometry.spacing_mm
+        self.voxel_mm = float(np.prod(self.spacing)) ** (1 / 3)
+        self.labels = torch.zeros(self.shape, dtype=torch.uint8)
+        self.fractures = torch.zeros(self.shape, dtype=torch.uint8)
+        self.nearest = torch.zeros(self.shape)
+        self.hu = torch.full(self.shape, self.tissues.air)
+
+    def field(self, field: Field, resolution_mm: float) -> Tensor:
+        zero = np.zeros(3, dtype=int)
+        return self.lattice.sample(field, zero, np.array(self.shape), resolution_mm)
+
+    def share(self, distance: Tensor) -> Tensor:
+        return (0.5 - distance / self.voxel_mm).clamp(0, 1)
+
+    def paint(self, distance: Tensor, hu: float | Tensor) -> None:
+        self.hu.lerp_(torch.as_tensor(hu, dtype=torch.float32).expand(self.shape), self.share(distance))
+
+    def soft_tissue(self) -> None:
+        body, t = self.scene.body, self.tissues
+        rng = stream(self.scene.seed, "soft")
+        skin = self.field(body.skin, SOFT_RESOLUTION_MM)
+        muscle = t.muscle + 14 * noise(rng, self.shape, self.spacing, 9.0)
+        septa = noise(rng, self.shape, self.spacing, 16.0).abs() < 0.1 + 0.35 * t.lobulation * torch.sigmoid(
+            noise(rng, self.shape, self.spacing, 40.0) - 0.7
+        )
+        inside = torch.where(septa, torch.full_like(muscle, t.fat), muscle)
+        rind = skin > -(t.skin_fat_mm * (1 + 0.4 * noise(rng, self.shape, self.spacing, 60.0)))
+        inside = torch.where(rind & (skin < -1.8), torch.full_like(muscle, t.fat), inside)
+        self.paint(skin, inside)
+        self.paint(self.field(body.brain, SOFT_RESOLUTION_MM), t.brain)
+        canal = self.field(body.canal, 2.0)
+        self.paint(canal, t.fluid)
+        self.paint(canal + 3.5, t.cord)
+        self.paint(self.field(body.cartilage, 2.0), t.cartilage)
+        lung = self.field(body.lungs, SOFT_RESOLUTION_MM)
+        self.paint(lung, t.lung + 60 * noise(rng, self.shape, self.spacing, 4.0))
+        self.paint(self.field(body.airway, 2.0), t.air)
+
+    def discs(self) -> None:
+        for frame, half in self.scene.body.discs():
+            reach = np.full(3, max(half) + 4.0)
+            block = self.lattice.block(frame.origin - reach, frame.origin + reach)
+            if block is None:
+                continue
+            region = tuple(slice(a, b) for a, b in zip(*block, strict=True))
+            distance = self.lattice.sample(
+                lambda points, f=frame, h=half: disc_distance(f, h, points), *block, BONE_RESOLUTION_MM
+            )
+            self.hu[region] = torch.lerp(
+                self.hu[region], torch.full_like(distance, self.tissues.disc), self.share(distance)
+            )
+            self.labels[region] = torch.where(distance < 0, DISC, self.labels[region])
+
+    def bones(self) -> None:
+        texture = self._texture()
+        for field in (self.scene.body.skull, self.scene.body.girdle):
+            distance = self.field(field, 2.0)
+            self.hu.lerp_(self._bone(distance, texture), self.share(distance))
+        self.paint(self.field(self.scene.body.teeth, 2.0), self.tissues.teeth)
+        for vertebra in self.scene.spine.values():
+            self._vertebra(vertebra, texture)
+
+    def _texture(self) -> Tensor:
+        """Heterogeneity of all bone: spongy texture, dense patches, vessels and clefts."""
+        rng, t = stream(self.scene.seed, "bone"), self.tissues
+        texture = torch.zeros(self.shape)
+        for deviation, scale in zip(t.texture, TEXTURE_MM, strict=True):
+            texture += deviation * noise(rng, self.shape, self.spacing, scale)
+        patches = noise(rng, self.shape, self.spacing, 8.0)
+        texture += t.sclerosis * (patches - 0.9).clamp_min(0)
+        channel = (1 - noise(rng, self.shape, self.spacing, 5.0).abs() / 0.16).clamp_min(0)
+        gate = (noise(rng, self.shape, self.spacing, 9.0) - 0.6).clamp(0, 1)
+        texture -= 420 * t.clutter * channel * gate
+        return texture
+
+    def _bone(self, distance: Tensor, texture: Tensor) -> Tensor:
+        """HU of solid bone at a depth below its surface."""
+        t = self.tissues
+        shell = torch.sigmoid((distance + t.cortex_mm) / 0.35)
+        spongy = t.trabecular + texture
+        compact = t.cortex + 0.5 * texture
+        return torch.maximum(torch.lerp(spongy, compact, shell), torch.full_like(shell, t.fat))
+
+    def _vertebra(self, vertebra: Vertebra, texture: Tensor) -> None:
+        block = self.lattice.block(*vertebra.bounds())
+        if block is None:
+            return
+        region = tuple(slice(a, b) for a, b in zip(*block, strict=True))
+        distance = self.lattice.sample(
+            lambda points: vertebra.distance(vertebra.to_local(points)), *block, BONE_RESOLUTION_MM
+        )
+        bone = self._bone(distance, texture[region])
+        fracture = vertebra.fracture
+        if fracture.cuts:
+            share, near = self._cuts(vertebra, block)
+            bone = torch.lerp(bone, torch.full_like(bone, self.tissues.gap), share)
+            here = near & (distance < 0.5)
+            self.fractures[region] = torch.where(here, vertebra.label, self.fractures[region])
+        self.hu[region] = torch.lerp(self.hu[region], bone, self.share(distance))
+        mine = (distance < 0) & (distance < self.nearest[region])
+        self.labels[region] = torch.where(mine, vertebra.label, self.labels[region])
+        self.nearest[region] = torch.where(mine, distance, self.nearest[region])
+
+    def _cuts(self, vertebra: Vertebra, block: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor]:
+        start, stop = block
+        points, count = self.lattice.points(start, stop - 1, np.ones(3, dtype=int))
+        local = vertebra.to_local(points)
+        share = vertebra.fracture.gap(local, self.voxel_mm).reshape(count)
+        near = vertebra.fracture.region(local).reshape(count)
+        size = stop - start
+        return (
+            share[: size[0], : size[1], : size[2]],
+            near[: size[0], : size[1], : size[2]],
+        )
+
+
+def render(scene: Scene, geometry: Geometry) -> Rendered:
+    """Paint a scene on a grid: soft tissue, discs, then bone.
+
+    Fractured and whole vertebrae pass through the same steps; noise and texture depend on the
+    seed and the grid alone, so that twins differ in the fracture and in nothing else.
+    """
+    canvas = _Canvas(scene, geometry)
+    canvas.soft_tissue()
+    canvas.discs()
+    canvas.bones()
+    return Rendered(canvas.hu, canvas.labels, canvas.fractures, geometry)

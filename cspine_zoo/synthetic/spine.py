@@ -1,0 +1,198 @@
+"""A chain of vertebrae along a curve, each in its own frame."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from cspine_zoo.anatomy import LABEL_OF, THORACIC
+from cspine_zoo.synthetic.fracture import Fracture
+from cspine_zoo.synthetic.morphometry import CHAIN, SIZES
+from cspine_zoo.synthetic.randomness import Waves, stream
+from cspine_zoo.synthetic.vertebra import REACH_MM, Variation, VertebraShape, parametric
+
+Vector = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A rotated, scaled frame in the scene.
+
+    Attributes:
+        origin: (3,) scene mm.
+        rotation: (3, 3), columns are the frame's axes in the scene.
+        scale: (3,) scene mm for one frame mm along each of its axes.
+    """
+
+    origin: Vector
+    rotation: Vector
+    scale: Vector
+
+    def to_scene(self, local: Vector) -> Vector:
+        """Scene points (..., 3) of frame points (..., 3)."""
+        return np.asarray(local * self.scale) @ self.rotation.T + self.origin
+
+    def to_local(self, points: Tensor) -> Tensor:
+        """Frame points (3, n) of scene points (3, n)."""
+        inverse = torch.as_tensor((self.rotation / self.scale).T, dtype=points.dtype, device=points.device)
+        origin = torch.as_tensor(self.origin, dtype=points.dtype, device=points.device)
+        return inverse @ (points - origin[:, None])
+
+
+@dataclass(frozen=True, eq=False)
+class Vertebra:
+    """One vertebra of the scene: shape, place, individual warp, and its fracture if any."""
+
+    level: str
+    shape: VertebraShape
+    frame: Frame
+    warp: Waves
+    fracture: Fracture
+
+    @property
+    def label(self) -> int:
+        """1-7 for C1-C7, 8 below."""
+        return LABEL_OF.get(self.level, THORACIC)
+
+    def to_local(self, points: Tensor) -> Tensor:
+        """Frame points (3, n), individual warp included, of scene points (3, n)."""
+        local = self.frame.to_local(points)
+        return local + self.warp.at(local)
+
+    def distance(self, local: Tensor) -> Tensor:
+        """Signed distance in about scene mm of warped frame points (3, n)."""
+        return self.fracture.displaced(self.shape, local) * float(self.frame.scale.mean())
+
+    def bounds(self) -> tuple[Vector, Vector]:
+        """Scene box around the vertebra."""
+        reach = np.array(REACH_MM)
+        corners = np.stack(np.meshgrid(*reach, indexing="ij"), -1).reshape(-1, 3)
+        scene = self.frame.to_scene(corners)
+        return scene.min(0) - 3.0, scene.max(0) + 3.0
+
+    def with_fracture(self, fracture: Fracture) -> Vertebra:
+        """The same vertebra, broken (or whole)."""
+        return replace(self, fracture=fracture)
+
+
+@dataclass(frozen=True)
+class Posture:
+    """Size and curve of one spine.
+
+    Attributes:
+        size: scale across the spine.
+        stretch: pitch relative to the average, independent of ``size``.
+        lordosis_deg: bend from C7 to C2; negative is kyphotic.
+        slope_deg: forward tilt of T1.
+    """
+
+    size: float
+    stretch: float
+    lordosis_deg: float
+    slope_deg: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> Posture:
+        """A random individual; pitch then runs from 12 to 23 mm between C3 and C7."""
+        return cls(
+            size=rng.uniform(0.86, 1.16),
+            stretch=rng.uniform(0.78, 1.27),
+            lordosis_deg=rng.uniform(-15.0, 40.0),
+            slope_deg=rng.uniform(8.0, 32.0),
+        )
+
+
+def build_spine(seed: int, shapes: Mapping[str, VertebraShape] | None = None) -> dict[str, Vertebra]:
+    """A whole spine from C1 to T5, C7's body at the origin.
+
+    Args:
+        seed: of the scene.
+        shapes: solids to use instead of parametric ones, by level.
+    """
+    rng = stream(seed, "posture")
+    posture = Posture.draw(rng)
+    pitches = {level: SIZES[level].pitch * posture.stretch * rng.uniform(0.92, 1.08) for level in CHAIN}
+    gap = rng.uniform(2.2, 6.0)
+    frames = _frames(rng, posture, pitches, gap)
+    spine = {}
+    for level in CHAIN:
+        own = stream(seed, "vertebra", level)
+        shape = parametric(level, SIZES[level], Variation.draw(own))
+        if shapes and level in shapes:
+            shape = shapes[level]
+        warp = Waves.draw(own, 3, own.uniform(0.3, 1.4), (14.0, 70.0))
+        spine[level] = Vertebra(level, shape, frames[level], warp, Fracture.none())
+    return spine
+
+
+def _frames(
+    rng: np.random.Generator, posture: Posture, pitches: Mapping[str, float], gap: float
+) -> dict[str, Frame]:
+    angles = _sagittal_angles(posture)
+    anchor = CHAIN.index("C7")
+    origins = {"C7": np.zeros(3)}
+    lean = np.cumsum(rng.normal(0, 1.5, len(CHAIN)))
+    turn = np.cumsum(rng.normal(0, 1.5, len(CHAIN)))
+    rotations = {
+        level: Rotation.from_euler(
+            "xyz", [-angles[i], lean[i] - lean[anchor], turn[i] - turn[anchor]], degrees=True
+        ).as_matrix()
+        for i, level in enumerate(CHAIN)
+    }
+    for i in range(anchor, 1, -1):
+        upper, lower = CHAIN[i - 1], CHAIN[i]
+        up = rotations[upper][:, 2] + rotations[lower][:, 2]
+        origins[upper] = origins[lower] + up / np.linalg.norm(up) * pitches[upper]
+    for i in range(anchor, len(CHAIN) - 1):
+        upper, lower = CHAIN[i], CHAIN[i + 1]
+        up = rotations[upper][:, 2] + rotations[lower][:, 2]
+        origins[lower] = origins[upper] - up / np.linalg.norm(up) * pitches[upper]
+    heights = _height_scales(posture, pitches, gap)
+    frames = {}
+    for level in CHAIN[1:]:
+        across = posture.size * rng.uniform(0.95, 1.05, 2)
+        frames[level] = Frame(origins[level], rotations[level], np.array([*across, heights[level]]))
+    frames["C1"] = _atlas_frame(rng, frames["C2"], posture)
+    return {level: frames[level] for level in CHAIN}
+
+
+def _sagittal_angles(posture: Posture) -> list[float]:
+    """Forward tilt in degrees of each level's up axis, from C1 to T5."""
+    angles = []
+    for i, level in enumerate(CHAIN):
+        above_c7 = CHAIN.index("C7") - i
+        if above_c7 >= 0:
+            angles.append(posture.slope_deg - 4 - posture.lordosis_deg * above_c7 / 5)
+        else:
+            angles.append(posture.slope_deg * (1 + above_c7 * 0.14))
+        if level == "C1":
+            angles[0] = 0.0
+    return angles
+
+
+def _height_scales(posture: Posture, pitches: Mapping[str, float], gap: float) -> dict[str, float]:
+    """Scale along each vertebra that leaves discs of about ``gap`` mm."""
+    scales = {}
+    for above, level in zip(CHAIN, CHAIN[1:], strict=False):
+        room = pitches[level] if level == "C2" else 0.5 * (pitches[above] + pitches[level])
+        disc = gap * posture.stretch * (1.0 if level.startswith("C") else 1.1)
+        scales[level] = float(np.clip((room - disc) / (2 * SIZES[level].half_height), 0.72, 1.35))
+    scales["C2"] = float(np.clip(0.5 * (scales["C3"] + posture.size), 0.75, 1.3))
+    return scales
+
+
+def _atlas_frame(rng: np.random.Generator, axis: Frame, posture: Posture) -> Frame:
+    """C1 on top of C2: over its dens, turned on it as the head is turned."""
+    turn = rng.normal(0, 4.0) if rng.random() < 0.8 else rng.uniform(-25, 25)
+    nod = rng.normal(0, 5.0)
+    rotation = axis.rotation @ Rotation.from_euler("xz", [nod, turn], degrees=True).as_matrix()
+    dens = axis.to_scene(np.array([0.0, 1.0, rng.uniform(19.5, 22.5)]))
+    scale = posture.size * rng.uniform(0.95, 1.05, 3)
+    origin = dens + rotation @ np.array([0.0, 9.5 * scale[1], 0.0])
+    return Frame(origin, rotation, scale)
