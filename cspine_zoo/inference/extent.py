@@ -39,17 +39,23 @@ class LevelExtent:
     box: Box | None
 
 
-def level_extents(label_map: LabelMap) -> tuple[LevelExtent, ...]:
+def level_extents(label_map: LabelMap, within: Box | None = None) -> tuple[LevelExtent, ...]:
     """Measure C1-C7 in a label map.
 
     The visible fraction is 1 unless a mask touches the edge of the scan; then it is its volume
     over the volume to be expected from whole neighbours and the usual ratio of levels, at most 1.
     A level without any voxel has 0.
+
+    Args:
+        label_map: of a study.
+        within: a box outside which there are no labels, where it is known: most of a study.
+
+    Returns:
+        C1-C7 in order.
     """
-    boxes = ndimage.find_objects(label_map.labels, max_label=len(LEVELS))
     measured = [
-        _measure(label_map, level, None if box is None else (box[0], box[1], box[2]))
-        for level, box in zip(LEVELS, boxes, strict=True)
+        _measure(label_map, level, box)
+        for level, box in zip(LEVELS, _boxes(label_map.labels, within), strict=True)
     ]
     cut = [m.box is not None and _touches_edge(label_map, m.box) for m in measured]
     whole = [
@@ -66,6 +72,19 @@ def level_extents(label_map: LabelMap) -> tuple[LevelExtent, ...]:
         )
         for index, m in enumerate(measured)
     )
+
+
+def _boxes(labels: NDArray[np.uint8], within: Box | None) -> list[Box | None]:
+    part = labels if within is None else labels[within]
+    start = (0, 0, 0) if within is None else tuple(s.start for s in within)
+    boxes: list[Box | None] = []
+    for found in ndimage.find_objects(part, max_label=len(LEVELS)):
+        if found is None:
+            boxes.append(None)
+        else:
+            i, j, k = (slice(s.start + o, s.stop + o) for s, o in zip(found, start, strict=True))
+            boxes.append((i, j, k))
+    return boxes
 
 
 def _measure(label_map: LabelMap, level: str, box: Box | None) -> LevelExtent:

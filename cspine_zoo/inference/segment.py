@@ -97,10 +97,10 @@ def segment_with(
     )
     del windowed
     naming = name_levels(voxels.labels, grid)
-    labels = to_study_grid(naming.labels, voxels.bone, grid, ct.geometry)
+    labels, spine_box = to_study_grid(naming.labels, voxels.bone, grid, ct.geometry)
     del voxels
     label_map = LabelMap(labels, ct.geometry)
-    levels = level_extents(label_map)
+    levels = level_extents(label_map, spine_box)
     segmented = perf_counter()
     _tell(progress, "segment", 1.0)
     return Segmentation(

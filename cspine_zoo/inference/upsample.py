@@ -34,7 +34,7 @@ class _Field:
 
 def to_study_grid(
     labels: NDArray[np.uint8], bone: NDArray[np.float32], grid: Geometry, study: Geometry
-) -> NDArray[np.uint8]:
+) -> tuple[NDArray[np.uint8], Box]:
     """Interpolate each level's bone probability; the strongest wins where they sum to one half.
 
     Outlines so lie between voxels of the coarse grid, while names come from ``labels`` alone.
@@ -46,7 +46,7 @@ def to_study_grid(
         study: grid of the result, with axes parallel to those of ``grid``.
 
     Returns:
-        uint8 labels on ``study``.
+        uint8 labels on ``study``, and a box of indices outside which all are 0.
     """
     result = np.zeros(study.shape, np.uint8)
     weights = grid_weights(grid, study)
@@ -56,7 +56,7 @@ def to_study_grid(
         here = [field for field in fields if _common(field.reach[2], slab) is not None]
         if here:
             _fill(result, slab, here, weights)
-    return result
+    return result, _union(fields, study)
 
 
 def _fields(
@@ -85,6 +85,19 @@ def _reach(box: Box, weights: Sequence[FloatVolume]) -> Box:
         used = np.flatnonzero(np.any(matrix[:, part], axis=1))
         parts.append(slice(int(used[0]), int(used[-1]) + 1) if used.size else slice(0, 0))
     return parts[0], parts[1], parts[2]
+
+
+def _union(fields: Sequence[_Field], study: Geometry) -> Box:
+    if not fields:
+        return slice(0, study.shape[0]), slice(0, study.shape[1]), slice(0, study.shape[2])
+    i, j, k = (
+        slice(
+            min(field.reach[axis].start for field in fields),
+            max(field.reach[axis].stop for field in fields),
+        )
+        for axis in range(3)
+    )
+    return i, j, k
 
 
 def _common(one: slice, other: slice) -> slice | None:
