@@ -1,10 +1,13 @@
 """The plan of the house, held by a test: CONTRIBUTING.md says why each layer is where it is."""
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -186,3 +189,29 @@ def test_every_public_name_can_be_had() -> None:
     assert set(cspine_zoo.__all__) <= set(dir(cspine_zoo))
     with pytest.raises(AttributeError, match="no_such_name"):
         cspine_zoo.no_such_name  # noqa: B018
+
+
+# Decoders that pydicom finds by itself; timm's torchvision; gdcm, whose wheel names no module.
+LOADED_BY_OTHERS = {"pyjpegls", "pylibjpeg", "pylibjpeg-openjpeg", "python-gdcm", "torchvision"}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    required = {_distribution(line) for line in project["dependencies"]}
+    extra = {_distribution(line) for line in project["optional-dependencies"]["train"]}
+    homes = packages_distributions()
+    used: dict[str, set[str]] = {"training": set(), "everything": set()}
+    for path in _sources(PACKAGE, DEMO):
+        room = "training" if path.is_relative_to(PACKAGE / "training") else "everything"
+        for found in _imports(path):
+            top = found.module.split(".")[0]
+            if top in homes and top != "cspine_zoo":
+                used[room].add(_distribution(homes[top][0]))
+    assert used["everything"] <= required
+    assert used["training"] <= required | extra
+    assert required - used["everything"] - used["training"] <= LOADED_BY_OTHERS
+
+
+def _distribution(requirement: str) -> str:
+    name = re.split(r"[<>=!~\[; ]", requirement)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
