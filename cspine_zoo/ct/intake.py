@@ -10,6 +10,8 @@ from io import BytesIO, FileIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final
 
+import numpy as np
+
 from cspine_zoo.ct.archive import MAX_FILE, Budget, entries
 from cspine_zoo.ct.codes import Problem, rejected
 from cspine_zoo.ct.elements import Buffer
@@ -137,9 +139,8 @@ def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> 
     if size > MAX_FILE:
         raise Problem("too_large", f"the file is larger than {MAX_FILE >> 30} GiB")
     budget.spend(size)
-    data = bytearray(size)
-    data[: len(head)] = head
-    view = memoryview(data)
+    view = np.empty(size, np.uint8).data  # bytearray would write zeros first
+    view[: len(head)] = head
     filled = len(head)
     while filled < size:
         count = stream.readinto(view[filled:])

@@ -18,7 +18,7 @@ from cspine_zoo.ct.grid import NOTABLE_JITTER, ROUNDING_MM, Grid
 from cspine_zoo.ct.inspection import Inspection, summarise
 from cspine_zoo.ct.intake import Item, Source, Unread, describe, take_in
 from cspine_zoo.ct.nifti import read_nifti
-from cspine_zoo.ct.series import choose, find_series
+from cspine_zoo.ct.series import Series, choose, find_series
 from cspine_zoo.ct.volume import CTVolume, Notice, ReadReport, SeriesSummary, SkippedFile
 from cspine_zoo.errors import UsageError
 
@@ -128,18 +128,7 @@ def _read_dicom(study: _Study, wanted: str | int | None, source: str, start: flo
     best = choose(found, wanted, source)
     chosen = found[best]
     summaries = tuple(one.summary(n, best) for n, one in enumerate(found))
-    used = {file.file for file in chosen.files}
-    skipped = study.skipped + skipped
-    for one in found:
-        if one is not chosen:
-            problem = one.problem or Problem("other_series", "belongs to a series not chosen")
-            skipped += [
-                SkippedFile(f.file, (f.problem or problem).code, (f.problem or problem).reason)
-                for f in one.files
-                if f.file not in used
-            ]
-    for item in study.volumes:
-        skipped.append(SkippedFile(item.name, "nifti_beside_dicom", "a DICOM series is read"))
+    skipped = [*study.skipped, *skipped, *_set_aside(found, chosen, study.volumes)]
     frames, grid = list(chosen.frames), chosen.grid
     traits = frozenset().union(*(file.traits for file in chosen.files))
     names = tuple(dict.fromkeys(file.file for file in chosen.files))
@@ -161,6 +150,20 @@ def _read_dicom(study: _Study, wanted: str | int | None, source: str, start: flo
         seconds=time.perf_counter() - start,
     )
     return CTVolume(hu, geometry, report)
+
+
+def _set_aside(found: list[Series], chosen: Series, volumes: list[Item]) -> list[SkippedFile]:
+    """Every file of the series that were not chosen."""
+    other = Problem("other_series", "belongs to a series that was not chosen")
+    aside = []
+    for one in found:
+        for file in one.files if one is not chosen else ():
+            problem = file.problem or one.problem or other
+            aside.append(SkippedFile(file.file, problem.code, problem.reason))
+    beside = [
+        SkippedFile(item.name, "nifti_beside_dicom", "a DICOM series is read") for item in volumes
+    ]
+    return aside + beside
 
 
 @dataclass

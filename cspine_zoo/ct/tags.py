@@ -72,7 +72,9 @@ def texts(dataset: DataSet, keyword: str) -> tuple[str, ...]:
     raw = dataset.values.get(TAGS[keyword], b"")
     # Every text tag above is of a VR that the default character set covers, or only compared.
     text = bytes(raw).decode("latin-1").strip(" \0\t\r\n")
-    return tuple(part.strip(" \0") for part in text.split("\\")) if text else ()
+    if "\\" not in text:
+        return (text,) if text else ()
+    return tuple(part.strip(" \0") for part in text.split("\\"))
 
 
 def text(dataset: DataSet, keyword: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from cspine_zoo.ct.codes import RULINGS
 from cspine_zoo.ct.read import inspect_study, read_ct
+from cspine_zoo.ct.syntaxes import REFUSED, SYNTAXES
 from cspine_zoo.errors import StudyRejected, UsageError
 from tests.ct.dicom_writer import Study, acquire
 
@@ -165,7 +167,20 @@ def test_reading_leaves_out_the_patient(folder):
     assert "Canary" not in str(inspect_study(folder).to_dict())
 
 
-def test_every_code_says_what_to_do():
+DOCS = Path(__file__).parents[2] / "docs" / "reading.md"
+
+
+def test_docs_list_every_code():
+    text = DOCS.read_text(encoding="utf-8")
     for code, ruling in RULINGS.items():
-        assert ruling.outcome in ("rejected", "skipped", "warning"), code
-        assert ruling.meaning
+        assert ruling.outcome in ("rejected", "skipped", "warning")
+        assert f"| `{code}` | {ruling.outcome} | {ruling.meaning} | {ruling.hint} |" in text
+
+
+def test_docs_list_every_transfer_syntax():
+    text = DOCS.read_text(encoding="utf-8")
+    for syntax in SYNTAXES.values():
+        decoders = ", then ".join(syntax.decoders) or "none needed"
+        assert f"| {syntax.uid} | {syntax.name} | {decoders} |" in text
+    for uid, name in REFUSED.items():
+        assert f"| {uid} | {name} | refused |" in text

@@ -172,7 +172,9 @@ def test_missing_slice_is_bridged_with_its_place(body, tmp_path):
     assert [notice.code for notice in ct.report.warnings] == ["gap_filled"]
     assert "156.8 mm" in ct.report.warnings[0].message
     assert ct.hu.shape == hu.shape
-    np.testing.assert_array_equal(ct.hu[:, :, 7], (hu[:, :, 6].astype(np.float32) + hu[:, :, 8]) / 2)
+    np.testing.assert_array_equal(
+        ct.hu[:, :, 7], (hu[:, :, 6].astype(np.float32) + hu[:, :, 8]) / 2
+    )
 
 
 def test_rounded_positions_are_accepted(body, tmp_path):
