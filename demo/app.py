@@ -15,10 +15,12 @@ st.set_page_config(
     layout="wide",
     menu_items={"About": RESEARCH_ONLY},
 )
+# Not "pages/": Streamlit takes a folder of that name for its older kind of multipage app, and the
+# first visitor of a server would get a page without this router and its notice.
 page = st.navigation(
     [
-        st.Page("pages/compare.py", title="Compare", icon=":material/compare:", default=True),
-        st.Page("pages/models.py", title="Models", icon=":material/model_training:"),
+        st.Page("views/compare.py", title="Compare", icon=":material/compare:", default=True),
+        st.Page("views/models.py", title="Models", icon=":material/model_training:"),
     ],
     position="top",
 )

@@ -39,7 +39,7 @@ def centre_mm(level: str) -> tuple[float, float, float]:
 def neck() -> tuple[CTVolume, LabelMap]:
     """Voxels and labels: bone in soft tissue in air."""
     grid = geometry()
-    world = grid.to_world(np.stack(np.indices(SHAPE), axis=-1).astype(np.float64))
+    world = grid.to_world(np.moveaxis(np.indices(SHAPE), 0, -1).astype(np.float64))
     hu = np.full(SHAPE, -1000, dtype=np.float32)
     hu[np.hypot(world[..., 0], world[..., 1] + 10) < 45] = 50
     labels = np.zeros(SHAPE, dtype=np.uint8)

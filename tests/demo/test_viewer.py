@@ -53,7 +53,7 @@ def test_a_ball_stays_round_whatever_the_spacing(
     assert len(shape) == 3
     grid = Geometry(shape, np.diag([*spacing, 1.0]))
     middle = grid.to_world((np.array(shape) - 1) / 2)
-    world = grid.to_world(np.stack(np.indices(shape), axis=-1).astype(np.float64))
+    world = grid.to_world(np.moveaxis(np.indices(shape), 0, -1).astype(np.float64))
     inside = ((world - middle) ** 2).sum(axis=-1) < 18**2
     ct = CTVolume(np.where(inside, 1500, -1000).astype(np.float32), grid)
     i, j, k = (size // 2 for size in shape)
