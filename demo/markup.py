@@ -1,7 +1,8 @@
 """Small pieces of HTML; every text that goes in comes out escaped."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
+from typing import Protocol
 
 import streamlit as st
 
@@ -25,6 +26,28 @@ def legend(colours: Mapping[str, str]) -> str:
         for name, colour in colours.items()
     )
     return f'<div class="chips">{chips}</div>'
+
+
+class Notice(Protocol):
+    """Something that a report wants its reader to know."""
+
+    @property
+    def code(self) -> str:
+        """Stable identifier."""
+
+    @property
+    def message(self) -> str:
+        """One sentence, which may quote the study."""
+
+
+def show_notices(notices: Sequence[Notice]) -> None:
+    """Warnings under each other; nothing at all without any."""
+    if notices:
+        lines = "".join(
+            f"<li><code>{escape(notice.code)}</code> {escape(notice.message)}</li>"
+            for notice in notices
+        )
+        st.html(f'<ul class="notices">{lines}</ul>')
 
 
 def show_failure(failure: Failure, file: str = "") -> None:

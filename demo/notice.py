@@ -29,6 +29,9 @@ _STYLE: Final = """
 .chips { display: flex; flex-wrap: wrap; gap: .25rem .9rem; }
 .chip { display: inline-flex; align-items: center; gap: .35rem; }
 .chip .swatch { margin-top: 0; }
+.notices { list-style: none; margin: 0; padding: .4rem .7rem; border-left: 4px solid #e69f00;
+  background: rgba(230, 159, 0, 0.12); font-size: .9rem; }
+.notices li { margin: .1rem 0; overflow-wrap: anywhere; }
 </style>
 """
 

@@ -128,3 +128,18 @@ def metric_rows(row: ModelRow) -> list[dict[str, str]]:
         }
         for metric in row.metrics
     ]
+
+
+def series_rows(series: Sequence[Any]) -> list[dict[str, str]]:
+    """What a study holds, and which of it was read."""
+    return [
+        {
+            "": "●" if entry.chosen else "",
+            "index": str(entry.index),
+            "modality": entry.modality,
+            "files": str(entry.n_files),
+            "voxels": " × ".join(str(size) for size in entry.shape) if entry.shape else "–",
+            "reason": entry.reason,
+        }
+        for entry in series
+    ]

@@ -10,6 +10,7 @@ from palette import NEUTRAL, shade
 from verdict import short_names
 
 STAGE_TITLES: Final = {
+    "load": "Loading models",
     "prepare": "Preparing",
     "segment": "Finding the vertebrae",
     "classify": "Scoring the vertebrae",

@@ -12,6 +12,7 @@ from figures.attention import attention_figure
 from markup import legend
 from palette import LEVEL_COLOURS
 from panels.results import PLOT_CONFIG, colours_of, page_ink
+from pointing import most_suspicious
 from state import SLIDERS, Study, crosshair, point_crosshair, visit
 from viewer import WINDOWS, Look, Plane, across, plane_jpeg
 
@@ -45,6 +46,7 @@ def show_planes() -> None:
                 0,
                 study.ct.geometry.shape[axis] - 1,
                 key=SLIDERS[axis],
+                persist_state="session",
             )
             with picture:
                 st.image(
@@ -58,12 +60,24 @@ def show_planes() -> None:
 def _choose_look(overlay: bool) -> Look:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         window = st.segmented_control(
-            "Window", list(WINDOWS), default="Bone", required=True, key="window"
+            "Window",
+            list(WINDOWS),
+            default="Bone",
+            required=True,
+            key="window",
+            persist_state="session",
         )
         opacity = st.slider(
-            "Vertebra overlay, %", 0, 100, 35, key="opacity", disabled=not overlay, width=260
+            "Vertebra overlay, %",
+            0,
+            100,
+            35,
+            key="opacity",
+            persist_state="session",
+            disabled=not overlay,
+            width=260,
         )
-        lines = st.toggle("Crosshair", value=True, key="lines")
+        lines = st.toggle("Crosshair", value=True, key="lines", persist_state="session")
     return Look(window, opacity / 100, lines)
 
 
@@ -96,12 +110,13 @@ def show_attention() -> None:
         memory.jumped = False
         st.rerun()
     st.subheader("What each variant looked at", anchor=False)
+    st.session_state.setdefault("attention_level", most_suspicious(comparison))
     level = st.segmented_control(
         "Vertebra",
         [*cz.LEVELS, _ALL],
-        default=most_suspicious(comparison),
         required=True,
         key="attention_level",
+        persist_state="session",
     )
     levels = list(cz.LEVELS) if level == _ALL else [level]
     st.plotly_chart(
@@ -116,11 +131,6 @@ def show_attention() -> None:
         "Bar: share of the slice in the variant's score of the vertebra; ring: the slice's own "
         "probability, 0 at the bottom and 1 at the top of the strip. Click a bar to see the slice."
     )
-
-
-def most_suspicious(comparison: cz.Comparison) -> str:
-    """The level with the highest probability of any variant."""
-    return max(cz.LEVELS, key=lambda level: max(p or 0.0 for p in comparison.probabilities(level)))
 
 
 def _jump() -> None:

@@ -11,9 +11,10 @@ from figures.heatmap import heatmap_figure
 from figures.spine import SpineContent, spine_figure
 from figures.timings import timings_figure
 from layout import spine_layout
-from markup import variant_lines
+from markup import show_notices, variant_lines
 from palette import ink, variant_colours
 from panels.run import catalogue
+from pointing import level_of, strongest_point
 from state import Study, point_crosshair, visit
 from tables import probability_rows, timing_rows
 from verdict import headline, sentence, truth_sentence
@@ -42,6 +43,8 @@ def show_verdict_and_picture() -> None:
     st.subheader(headline(comparison), anchor=False)
     lines = {name: (colours[name], sentence(comparison, name)) for name in comparison.models()}
     st.html(variant_lines(lines))
+    told = study.ct.report.warnings
+    show_notices([notice for notice in comparison.study.warnings if notice not in told])
     content = SpineContent(
         comparison=comparison,
         layout=spine_layout(comparison, study.ct.geometry),
@@ -94,30 +97,6 @@ def _jump() -> None:
     if place is not None:
         point_crosshair(memory.study.ct, place)
         st.toast(f"The three planes show {level_of(memory.comparison, level, model)}.")
-
-
-def level_of(comparison: cz.Comparison, row: str, model: str) -> str:
-    """The level that a row of the picture leads to; patient overall leads to the highest one."""
-    if row in cz.LEVELS:
-        return row
-    index = comparison.models().index(model)
-    return max(cz.LEVELS, key=lambda level: comparison.probabilities(level)[index] or 0.0)
-
-
-def strongest_point(
-    comparison: cz.Comparison, row: str, model: str
-) -> tuple[float, float, float] | None:
-    """World point on the slice that counts most for one variant, over the vertebra's centre."""
-    index = comparison.models().index(model)
-    vertebra = comparison.predictions[index].vertebra(level_of(comparison, row, model))
-    if vertebra.centroid_mm is None:
-        return None
-    x, y, z = vertebra.centroid_mm
-    scores = [s for s in vertebra.slices if (s.weight or s.probability) is not None]
-    if scores:
-        strongest = max(scores, key=lambda s: (s.weight or 0.0) * (s.probability or 1.0))
-        z = strongest.position_mm
-    return x, y, z
 
 
 def show_numbers() -> None:

@@ -11,7 +11,8 @@ from figures.timings import STAGE_TITLES
 from jobs import Failure, Report
 from layout import spine_layout
 from markup import show_failure
-from state import Study, Visit, engine, visit
+from pointing import boldest, most_suspicious, strongest_point
+from state import Study, Visit, engine, point_crosshair, visit
 from viewer import Look, data_uri, strip_jpeg
 
 TASK: Final = "fracture-classification"
@@ -43,6 +44,7 @@ def show_run() -> None:
         default=[name for name in names if states[name] in HERE],
         format_func=lambda name: name if states[name] in HERE else f"{name} (to be downloaded)",
         key="variants",
+        persist_state="session",
         label_visibility="collapsed",
         placeholder="Choose two or more",
         wrap=True,
@@ -87,8 +89,18 @@ def _take_result(memory: Visit) -> None:
     if ticket.state == "done" and memory.study is not None:
         memory.comparison = ticket.result
         memory.picture = _picture(memory.study, ticket.result)
+        _point_at(memory.study, ticket.result)
     elif ticket.state == "failed":
         memory.run_failure = ticket.progress.failure or Failure("failed", "The run failed.")
+
+
+def _point_at(study: Study, comparison: cz.Comparison) -> None:
+    """Planes and attention open at the place that most deserves a look."""
+    level = most_suspicious(comparison)
+    st.session_state["attention_level"] = level
+    place = strongest_point(comparison, level, boldest(comparison, level))
+    if place is not None:
+        point_crosshair(study.ct, place)
 
 
 def _picture(study: Study, comparison: cz.Comparison) -> str:
@@ -109,12 +121,12 @@ def _watch_run() -> None:
         ahead = engine().running.ahead(ticket)
         st.status(f"Waiting: {ahead} before you" if ahead else "Starting")
     else:
-        stages = ticket.progress.stages
-        now = next(reversed(stages), "")
-        title = STAGE_TITLES.get(now, now) or "Loading models"
+        stages = list(ticket.progress.stages.items())
+        now = stages[-1][0] if stages else "load"
+        title = STAGE_TITLES.get(now, now)
         # Not as a context: leaving it would mark the run as complete.
         status = st.status(f"{title} … {ticket.progress.seconds:.0f} s", expanded=True)
-        for stage, fraction in list(stages.items()):
+        for stage, fraction in stages:
             status.progress(fraction, text=STAGE_TITLES.get(stage, stage))
     if st.button("Cancel", icon=":material/close:", width="stretch", key="cancel"):
         ticket.cancel()

@@ -10,8 +10,9 @@ import streamlit as st
 
 import cspine_zoo as cz
 from jobs import Failure, Report
-from markup import show_failure
+from markup import show_failure, show_notices
 from state import Intake, Study, Visit, centre_crosshair, engine, visit
+from tables import series_rows
 from uploads import LIMIT_MB, Spool
 
 _SAMPLE, _OWN = "Sample", "Your own"
@@ -47,6 +48,7 @@ def show_study() -> None:
         default=kinds[0],
         required=True,
         key="source",
+        persist_state="session",
         label_visibility="collapsed",
         width="stretch",
     )
@@ -69,6 +71,7 @@ def _choose_sample(memory: Visit, samples: tuple[cz.SampleStudy, ...]) -> None:
         list(by_name),
         format_func=lambda key: by_name[key].title,
         key="sample",
+        persist_state="session",
         label_visibility="collapsed",
     )
     sample = by_name[name]
@@ -179,9 +182,10 @@ def _show_facts(study: Study) -> None:
         hide_index=True,
         hide_header=True,
     )
-    for notice in report.warnings:
-        st.warning(f"`{notice.code}`", icon=":material/warning:")
-        st.text(notice.message)
+    show_notices(report.warnings)
+    if len(report.series) > 1:
+        with st.expander(f"{len(report.series)} series in this study"):
+            st.dataframe(series_rows(report.series), hide_index=True)
     if report.skipped:
         with st.expander(f"{len(report.skipped)} files skipped"):
             original = study.spool.original if study.spool else Path
@@ -189,7 +193,8 @@ def _show_facts(study: Study) -> None:
                 [
                     {"file": str(original(file.file)), "code": file.code, "reason": file.reason}
                     for file in report.skipped
-                ]
+                ],
+                hide_index=True,
             )
     _choose_series(study)
 

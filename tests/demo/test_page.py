@@ -198,3 +198,25 @@ def test_two_visitors_see_their_own_study_only(page: Page, nifti: bytes) -> None
     assert other.visit is not page.visit
     assert other.visit.study.sample == "neck"
     assert "mine.nii.gz" not in other.words
+
+
+def test_a_visit_to_another_page_loses_nothing(page: Page, nifti: bytes) -> None:
+    page.run()
+    upload(page, ("mine.nii.gz", nifti))
+    page.app.multiselect[0].set_value(list(VARIANTS[1:]))
+    page.run().press("Run")
+    page.app.slider(key="slice_k").set_value(7)
+    page.run()
+    page.app.switch_page("views/models.py").run()
+    page.app.switch_page("views/compare.py")
+    page.run()
+    assert page.visit.study.title == "mine.nii.gz"
+    assert page.visit.comparison.models() == VARIANTS[1:]
+    assert page.app.multiselect[0].value == list(VARIANTS[1:])
+    assert page.app.slider(key="slice_k").value == 7
+
+
+def test_the_planes_open_at_the_most_suspicious_vertebra(page: Page) -> None:
+    page.run().press("Run")
+    assert page.app.segmented_control(key="attention_level").value == "C5"
+    assert "in **C5**" in page.words
