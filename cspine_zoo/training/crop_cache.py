@@ -1,0 +1,131 @@
+"""Crops of synthetic vertebrae, made once and kept in shards, so that an epoch renders nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+
+from cspine_zoo.anatomy import LABEL_OF
+from cspine_zoo.preprocess.spec import Preprocess
+from cspine_zoo.synthetic.crops import draw_crop_pairs
+from cspine_zoo.synthetic.patches import Anatomy
+
+LOG: Final = logging.getLogger(__name__)
+
+_PAIRS_A_SCENE: Final = 2
+_SCENES_A_SHARD: Final = 20
+_VISIBLE_MM2: Final = 6.0
+"""A slice counts as fractured from this area of fracture on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Crops:
+    """Pairs of crops, broken and whole.
+
+    Attributes:
+        images: uint8 (P, 2, S, C, H, W); intensities -1..1 and masks 0..1 on 0..255.
+        slice_labels: bool (P, S), slices of the broken crop that show the fracture.
+        levels: int (P,) labels 1-7.
+        seeds: int (P,) of the scenes.
+    """
+
+    images: np.ndarray
+    slice_labels: np.ndarray
+    levels: np.ndarray
+    seeds: np.ndarray
+
+
+def make_crops(
+    out: Path, shards: range, preprocess: Preprocess, anatomies: Sequence[Anatomy], *, seed: int, workers: int = 1
+) -> None:
+    """Render the shards that are not there yet.
+
+    Args:
+        out: directory of the cache.
+        shards: their numbers; each holds ``20`` patients with two vertebrae each.
+        preprocess: of the classifier.
+        anatomies: shapes from label maps.
+        seed: of the set; same seed and number, same shard.
+        workers: processes.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    missing = [number for number in shards if not _path(out, number).exists()]
+    job = partial(_make_shard, out, preprocess, anatomies, seed)
+    if workers <= 1:
+        for number in missing:
+            job(number)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for number in pool.map(job, missing):
+            LOG.info("shard %d of %d", number, shards.stop)
+
+
+def read_crops(out: Path) -> Crops:
+    """All shards of a cache, in order."""
+    loaded = list(_shards(out))
+    images, labels, levels, seeds = (np.concatenate(column) for column in zip(*loaded, strict=True))
+    return Crops(images, labels, levels, seeds)
+
+
+def _shards(out: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    for path in sorted(out.glob("crops-*.npz")):
+        with np.load(path) as shard:
+            yield shard["images"], shard["slice_labels"], shard["levels"], shard["seeds"]
+
+
+def _path(out: Path, number: int) -> Path:
+    return out / f"crops-{number:05d}.npz"
+
+
+def _make_shard(
+    out: Path, preprocess: Preprocess, anatomies: Sequence[Anatomy], seed: int, number: int
+) -> int:
+    torch.set_num_threads(1)
+    images, labels, levels, seeds = [], [], [], []
+    for scene in range(number * _SCENES_A_SHARD, (number + 1) * _SCENES_A_SHARD):
+        for pair in draw_crop_pairs(seed * 1_000_003 + scene, _PAIRS_A_SCENE, preprocess, anatomies):
+            visible = pair.fracture_mm2 > _VISIBLE_MM2
+            if not visible.any():
+                continue  # the cut missed the bone: there is no fracture to see
+            images.append(quantised(pair.images, preprocess.channels))
+            labels.append(visible)
+            levels.append(LABEL_OF[pair.level])
+            seeds.append(pair.seed)
+    draft = _path(out, number).with_suffix(".draft")
+    with draft.open("wb") as file:
+        np.savez(
+            file,
+            images=np.stack(images),
+            slice_labels=np.stack(labels),
+            levels=np.array(levels),
+            seeds=np.array(seeds),
+        )
+    os.replace(draft, _path(out, number))
+    return number
+
+
+def quantised(images: np.ndarray, channels: Sequence[str]) -> np.ndarray:
+    """Crops (..., C, H, W) as uint8."""
+    unit = np.stack(
+        [images[..., i, :, :] if name == "mask" else (images[..., i, :, :] + 1) / 2 for i, name in enumerate(channels)],
+        axis=-3,
+    )
+    return np.asarray((unit * 255).round().clip(0, 255).astype(np.uint8))
+
+
+def dequantised(images: torch.Tensor, channels: Sequence[str]) -> torch.Tensor:
+    """Undo ``quantised``."""
+    unit = images.float() / 255
+    scale = torch.tensor([1.0 if name == "mask" else 2.0 for name in channels])[:, None, None]
+    offset = torch.tensor([0.0 if name == "mask" else -1.0 for name in channels])[:, None, None]
+    return unit * scale + offset
