@@ -118,7 +118,7 @@ def show_attention() -> None:
         key="attention_level",
         persist_state="session",
     )
-    levels = list(cz.LEVELS) if level == _ALL else [level]
+    levels = [level] if level in cz.LEVELS else list(cz.LEVELS)
     st.plotly_chart(
         attention_figure(comparison, levels, colours_of(comparison), page_ink()),
         key="attention",

@@ -122,12 +122,19 @@ def show_numbers() -> None:
             alt="Probabilities of the table as colours",
         )
         st.caption("Star: at or over the variant's own threshold.")
-        st.subheader("Seconds", anchor=False)
+    _show_seconds(comparison)
+
+
+def _show_seconds(comparison: cz.Comparison) -> None:
+    st.subheader("Seconds", anchor=False)
+    left, right = st.columns([2, 3], gap="large")
+    with left:
         st.plotly_chart(
             timings_figure(comparison, colours_of(comparison), page_ink()),
             key="timings",
             config=PLOT_CONFIG,
-            alt="Seconds of the table below as bars",
+            alt="Seconds of the table beside it as bars",
         )
+    with right:
         st.table(timing_rows(comparison), border="horizontal", hide_index=True)
         st.caption("Grey stages are shared: done once, whatever the number of variants.")

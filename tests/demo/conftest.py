@@ -21,7 +21,7 @@ TRUTH = {level: int(level == "C5") for level in cz.LEVELS} | {cz.PATIENT_OVERALL
 
 
 def row(name: str, available: Any = "bundled") -> ModelRow:
-    task = "vertebra-segmentation" if name.startswith("seg") else "fracture-classification"
+    task: Any = "vertebra-segmentation" if name.startswith("seg") else "fracture-classification"
     metric = Metric("held-out synthetic", "auc", 0.9, (0.8, 1.0), "cspine-zoo evaluate")
     return ModelRow(
         name=name,

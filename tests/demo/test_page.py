@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ NIFTI = "application/gzip"
 def upload(page: Page, *files: tuple[str, bytes]) -> Page:
     page.app.segmented_control(key="source").set_value("Your own")
     page.run()
-    uploader = page.app.get("file_uploader")[0]
+    uploader: Any = page.app.get("file_uploader")[0]
     uploader.set_value([(name, data, NIFTI) for name, data in files])
     return page.run()
 
