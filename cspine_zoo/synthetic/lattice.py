@@ -54,7 +54,10 @@ class Lattice:
         step = np.maximum(1, np.round(resolution_mm / spacing)).astype(int)
         points, count = self.points(start, stop - 1, step)
         values = self._far(field, start, stop, step, count).reshape(-1)
-        near = (values.abs() < 0.9 * REFINEMENT * float((step * spacing).max())).nonzero()[:, 0]
+        margin = 0.9 * REFINEMENT * float((step * spacing).max())
+        if float(values.min()) > margin:  # nothing of it on this grid
+            return values.new_full(tuple(stop - start), margin)
+        near = (values.abs() < margin).nonzero()[:, 0]
         if len(near):
             values[near] = field(points[:, near])
         size = stop - start

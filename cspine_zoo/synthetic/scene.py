@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.synthetic.body import Body
 from cspine_zoo.synthetic.fracture import Fracture, draw_fracture, draw_levels
 from cspine_zoo.synthetic.randomness import stream
@@ -26,6 +27,7 @@ class Scene:
         body: everything around the spine.
         tissues: Hounsfield units.
         pose: frame of the scene in the scanner (world mm).
+        anatomy: where the cervical shapes come from: ``"parametric"``, ``"label-map"`` or both.
     """
 
     seed: int
@@ -33,6 +35,7 @@ class Scene:
     body: Body
     tissues: Tissues
     pose: Frame
+    anatomy: str
 
     @classmethod
     def draw(cls, seed: int, shapes: Mapping[str, VertebraShape] | None = None) -> Scene:
@@ -48,7 +51,9 @@ class Scene:
         pose = Frame(
             rng.uniform(-30, 30, 3), Rotation.from_euler("xyz", tilt, degrees=True).as_matrix(), np.ones(3)
         )
-        return cls(seed, spine, Body.draw(seed, spine), Tissues.draw(stream(seed, "tissue")), pose)
+        tissues = Tissues.draw(stream(seed, "tissue"))
+        anatomy = "parametric" if not shapes else "label-map" if len(shapes) == len(LEVELS) else "mixed"
+        return cls(seed, spine, Body.draw(seed, spine), tissues, pose, anatomy)
 
     def fractured(self) -> Scene:
         """The same patient after a trauma: one or more levels broken, all else unchanged."""

@@ -17,13 +17,12 @@ import torch
 
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.preprocess.spec import Preprocess
-from cspine_zoo.synthetic.crops import draw_crop_pairs
+from cspine_zoo.training.crop_pairs import draw_crop_pairs
 from cspine_zoo.synthetic.patches import Anatomy
 
 LOG: Final = logging.getLogger(__name__)
 
-_PAIRS_A_SCENE: Final = 2
-_SCENES_A_SHARD: Final = 20
+SCENES_A_SHARD: Final = 8
 _VISIBLE_MM2: Final = 6.0
 """A slice counts as fractured from this area of fracture on."""
 
@@ -52,7 +51,7 @@ def make_crops(
 
     Args:
         out: directory of the cache.
-        shards: their numbers; each holds ``20`` patients with two vertebrae each.
+        shards: their numbers; each holds ``SCENES_A_SHARD`` patients with seven vertebrae each.
         preprocess: of the classifier.
         anatomies: shapes from label maps.
         seed: of the set; same seed and number, same shard.
@@ -92,8 +91,8 @@ def _make_shard(
 ) -> int:
     torch.set_num_threads(1)
     images, labels, levels, seeds = [], [], [], []
-    for scene in range(number * _SCENES_A_SHARD, (number + 1) * _SCENES_A_SHARD):
-        for pair in draw_crop_pairs(seed * 1_000_003 + scene, _PAIRS_A_SCENE, preprocess, anatomies):
+    for scene in range(number * SCENES_A_SHARD, (number + 1) * SCENES_A_SHARD):
+        for pair in draw_crop_pairs(seed * 1_000_003 + scene, preprocess, anatomies):
             visible = pair.fracture_mm2 > _VISIBLE_MM2
             if not visible.any():
                 continue  # the cut missed the bone: there is no fracture to see

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cspine_zoo.errors import UsageError
 from cspine_zoo.preprocess.spec import Preprocess, Window
 from cspine_zoo.synthetic.patches import PatchPreset
 
@@ -52,3 +51,32 @@ SEGMENTER: Final = SegmenterPreset(
     patches=PatchPreset(),
     steps=2000,
 )
+
+
+@dataclass(frozen=True)
+class ClassifierPreset:
+    """Fracture classification of single vertebrae, on a cache of synthetic crops.
+
+    The three rows share one encoder: the plain CNN trains it, slice by slice, and the sequence
+    models learn on its frozen features, so that comparing the rows compares the heads alone.
+
+    Attributes:
+        name: of the manifest row.
+        segmenter: row whose masks the crops imitate.
+        shards: of the crop cache; 20 patients with two vertebrae each.
+        passes: epochs over the cache, each with new augmentation.
+        batch: slices (encoder) or vertebrae (heads) a step.
+    """
+
+    name: str
+    segmenter: str
+    architecture: str
+    arguments: dict[str, Any]
+    preprocess: Preprocess
+    shards: int
+    passes: int
+    batch: int
+    learning_rate: float
+    weight_decay: float = 1e-2
+    ema: float = 0.99
+    seed: int = 7

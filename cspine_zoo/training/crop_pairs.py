@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,8 +22,6 @@ from cspine_zoo.synthetic.scene import Scene
 
 _FIELD_MM = 112.0
 _MASK_GRID_MM = 2.5
-_HEIGHT_MM = {"C1": (-16.0, 16.0), "C2": (-21.0, 32.0)}
-"""Lower and upper end of a vertebra in its own frame; C3-C7 take the default."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,34 +42,41 @@ class CropPair:
 
 
 def draw_crop_pairs(
-    seed: int, count: int, preprocess: Preprocess, anatomies: Sequence[Anatomy], label_map_share: float = 0.5
+    seed: int, preprocess: Preprocess, anatomies: Sequence[Anatomy], label_map_share: float = 0.5
 ) -> list[CropPair]:
-    """``count`` different vertebrae of one random patient, each broken and whole."""
+    """The seven vertebrae of one random patient, each broken and whole.
+
+    The patient is scanned twice with the same noise. A random half of the levels is broken in
+    the first scan, the other half in the second: every level is seen in both states, and what
+    its neighbours look like says nothing about it.
+    """
     rng = stream(seed, "crops")
     scene = Scene.draw(seed, draw_shapes(rng, anatomies, label_map_share))
-    levels = [LEVELS[i] for i in rng.choice(7, size=count, replace=False)]
-    thickness = float(np.exp(rng.uniform(np.log(1.1), np.log(3.0))))
-    pixel = float(rng.uniform(0.65, 0.95))
-    acquisition = Acquisition.draw(rng, (thickness, 1.3 * thickness))
-    pairs = []
-    for level in levels:
-        geometry = _block(scene, level, pixel, thickness)
-        fracture = draw_fracture(stream(seed, "fracture", level), level, scene.spine[level].shape)
-        broken = scene.with_fractures({level: fracture})
-        images, area = [], np.zeros(0, np.float32)
-        for state in (broken, scene):
-            rendered = render(state, geometry)
-            hu = acquisition.apply(rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry)).numpy()
-            mask = coarse_mask(rendered.labels == LABEL_OF[level], geometry, stream(seed, "mask", level))
-            box = bounding_box(mask)
+    geometry = _field_of_view(rng, scene)
+    acquisition = Acquisition.draw(rng, (geometry.spacing_mm[2], 1.3 * geometry.spacing_mm[2]))
+    fractures = {
+        level: draw_fracture(stream(seed, "fracture", level), level, scene.spine[level].shape) for level in LEVELS
+    }
+    first = {level for level in LEVELS if rng.random() < 0.5}
+    crops: dict[tuple[str, bool], np.ndarray] = {}
+    areas: dict[str, np.ndarray] = {}
+    for broken in (first, set(LEVELS) - first):
+        rendered = render(scene.with_fractures({level: fractures[level] for level in broken}), geometry)
+        hu = acquisition.apply(rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry)).numpy()
+        for level in LEVELS:
+            box = bounding_box(rendered.labels.numpy() == LABEL_OF[level])
             if box is None:
-                break
-            images.append(crop_in_box(hu, geometry, box, mask[box], preprocess).images)
-            if state is broken:
-                area = _fracture_area(rendered.fractures.numpy() == LABEL_OF[level], geometry, box, preprocess, hu)
-        if len(images) == 2:
-            pairs.append(CropPair(level, np.stack(images), area, seed))
-    return pairs
+                continue
+            mask = coarse_mask(rendered.labels[box] == LABEL_OF[level], geometry, stream(seed, "mask", level))
+            crops[level, level in broken] = crop_in_box(hu, geometry, box, mask, preprocess).images
+            if level in broken:
+                fracture = rendered.fractures[box].numpy() == LABEL_OF[level]
+                areas[level] = _fracture_area(fracture, geometry, box, preprocess, hu)
+    return [
+        CropPair(level, np.stack((crops[level, True], crops[level, False])), areas[level], seed)
+        for level in LEVELS
+        if (level, True) in crops and (level, False) in crops
+    ]
 
 
 def coarse_mask(mask: torch.Tensor, geometry: Geometry, rng: np.random.Generator) -> np.ndarray:
@@ -89,21 +94,19 @@ def coarse_mask(mask: torch.Tensor, geometry: Geometry, rng: np.random.Generator
 def _fracture_area(
     fracture: np.ndarray, geometry: Geometry, box: tuple[slice, slice, slice], preprocess: Preprocess, hu: np.ndarray
 ) -> np.ndarray:
-    only_mask = Preprocess(**{**preprocess.__dict__, "channels": ("mask",)})
-    crop = crop_in_box(hu, geometry, box, fracture[box], only_mask).images[:, 0]
+    crop = crop_in_box(hu, geometry, box, fracture, replace(preprocess, channels=("mask",))).images[:, 0]
     height, width = preprocess.crop_mm or (0.0, 0.0)
     return np.asarray(crop.sum(axis=(1, 2)) * (height * width / crop[0].size), dtype=np.float32)
 
 
-def _block(scene: Scene, level: str, pixel: float, thickness: float) -> Geometry:
-    """A grid around one vertebra, a little larger than its crop."""
-    frame = scene.spine[level].frame
-    low, high = _HEIGHT_MM.get(level, (-23.0, 18.0))
-    spine = np.array([[0.0, y, z] for y in (8.0, -45.0) for z in (low, high)])
-    world = scene.pose.to_scene(frame.to_scene(spine))
-    bottom, top = world[:, 2].min() - 4, world[:, 2].max() + 4
-    centre = scene.pose.to_scene(frame.to_scene(np.array([0.0, -20.0, 0.0])))
-    pixels, slices = round(_FIELD_MM / pixel), round((top - bottom) / thickness)
+def _field_of_view(rng: np.random.Generator, scene: Scene) -> Geometry:
+    pixel, thickness = float(rng.uniform(0.7, 0.95)), float(np.exp(rng.uniform(np.log(1.2), np.log(3.0))))
+    ends = np.stack([scene.world("C1"), scene.world("C7")])
+    low, high = ends.min(0), ends.max(0)
+    side = max(_FIELD_MM, float((high - low)[:2].max()) + _FIELD_MM - 15.0)
+    centre = 0.5 * (low + high) + np.array([0.0, -15.0, 0.0])
+    bottom, top = low[2] - 24.0, high[2] + 18.0
+    pixels, slices = round(side / pixel), round((top - bottom) / thickness)
     affine = np.diag([pixel, pixel, thickness, 1.0])
-    affine[:3, 3] = [centre[0] - _FIELD_MM / 2, centre[1] - _FIELD_MM / 2, bottom]
+    affine[:3, 3] = [centre[0] - side / 2, centre[1] - side / 2, bottom]
     return Geometry((pixels, pixels, slices), affine)

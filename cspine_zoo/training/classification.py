@@ -1,0 +1,178 @@
+"""Training of the slice classifiers: one encoder slice by slice, then heads on its features."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from cspine_zoo.errors import UsageError
+from cspine_zoo.models.registry import build
+from cspine_zoo.models.slice_classifier import SliceClassifier
+from cspine_zoo.training.augment import augmented
+from cspine_zoo.training.crop_cache import Crops, dequantised
+from cspine_zoo.training.imagenet import start_from_imagenet
+from cspine_zoo.training.loop import Run, Schedule
+from cspine_zoo.training.presets import ClassifierPreset
+
+LOG: Final = logging.getLogger(__name__)
+
+_FROZEN_BLOCKS: Final = 2
+"""Early blocks see edges, which ImageNet has taught; training them costs half of a step."""
+
+
+def train_encoder(preset: ClassifierPreset, crops: Crops, out: Path, *, resume: bool = False) -> SliceClassifier:
+    """Train the plain 2.5D CNN on single slices with known truth.
+
+    A slice of a broken vertebra is positive where the fracture shows on it; all other slices,
+    and all of the whole twin, are negative. Every fractured slice comes with its twin.
+
+    Args:
+        preset: of a row without sequence model.
+        crops: the cache.
+        out: directory of the run's state.
+        resume: go on from the state in ``out``.
+
+    Raises:
+        TrainingStopped: the loss is no longer finite.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(preset.seed)
+    network = _network(preset)
+    start_from_imagenet(network.encoder, str(preset.arguments["backbone"]))
+    _freeze_early(network)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = preset.passes * 2 * int(crops.slice_labels.sum()) // preset.batch
+    run = Run(network, Schedule(steps, preset.learning_rate, preset.weight_decay, preset.ema), out)
+    if resume:
+        run.resume()
+    channels = preset.preprocess.channels
+
+    def loss(batch: tuple[Tensor, ...]) -> Tensor:
+        _keep_frozen(network)
+        images = batch[0].contiguous(memory_format=torch.channels_last)
+        features = network.encoder(images[:, None])
+        logits = network.score(features).slice_logits[:, 0]
+        return functional.binary_cross_entropy_with_logits(logits, batch[1])
+
+    def batches() -> Iterator[tuple[Tensor, ...]]:
+        for step in range(run.step, steps):
+            yield _slice_batch(crops, preset, step, channels.index("mask"))
+
+    run.fit(batches(), loss)
+    result = run.result()
+    if not isinstance(result, SliceClassifier):
+        raise UsageError("wrong_preset", f"{preset.name} is no slice classifier")
+    return result
+
+
+def train_head(
+    preset: ClassifierPreset, encoder: SliceClassifier, features: Tensor, truth: Tensor, slices: Tensor
+) -> SliceClassifier:
+    """Train sequence model, pooling and head on the features of a trained encoder.
+
+    Args:
+        preset: of the row.
+        encoder: the plain CNN; its encoder is copied, frozen.
+        features: (V, N, S, F) of V views of N vertebrae.
+        truth: (N,) 1 for fractured.
+        slices: (N, S) 1 where the fracture shows.
+    """
+    torch.manual_seed(preset.seed)
+    network = _network(preset)
+    network.encoder.load_state_dict(encoder.encoder.state_dict())
+    head = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
+    optimizer = torch.optim.AdamW(head, lr=preset.learning_rate, weight_decay=preset.weight_decay)
+    steps = preset.passes * len(truth) // preset.batch
+    schedule = Schedule(steps, preset.learning_rate, preset.weight_decay, preset.ema)
+    generator = Generator().manual_seed(preset.seed)
+    network.train()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = schedule.rate(step)
+        chosen = torch.randint(len(truth), (preset.batch,), generator=generator)
+        view = torch.randint(len(features), (preset.batch,), generator=generator)
+        batch = functional.dropout(features[view, chosen], 0.2)
+        output = network.score(batch)
+        loss = functional.binary_cross_entropy_with_logits(output.logit, truth[chosen])
+        loss = loss + 0.5 * functional.binary_cross_entropy_with_logits(output.slice_logits, slices[chosen])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        if step % 200 == 0:
+            LOG.info("%s: step %d/%d loss %.4f", preset.name, step, steps, float(loss.detach()))
+    return network.eval()
+
+
+@torch.inference_mode()
+def encoder_features(
+    network: SliceClassifier, crops: Crops, preset: ClassifierPreset, views: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Features of every crop, broken and whole, under ``views`` augmentations (the first is none).
+
+    Returns:
+        Features (V, 2P, S, F), truth (2P,), slice truth (2P, S).
+    """
+    network.eval()
+    channels = preset.preprocess.channels
+    generator = Generator().manual_seed(preset.seed)
+    stacks = []
+    for view in range(views):
+        rows = []
+        for pair in crops.images:
+            for images in pair:
+                tensor = dequantised(torch.from_numpy(images), channels)
+                if view:
+                    tensor = augmented(tensor, generator, channels.index("mask"))
+                rows.append(network.encoder(tensor[None])[0])
+        stacks.append(torch.stack(rows))
+        LOG.info("features of view %d of %d", view + 1, views)
+    pairs = len(crops.images)
+    truth = torch.tensor([1.0, 0.0]).repeat(pairs)
+    slices = torch.zeros(2 * pairs, crops.slice_labels.shape[1])
+    slices[0::2] = torch.from_numpy(crops.slice_labels).float()
+    return torch.stack(stacks), truth, slices
+
+
+def _network(preset: ClassifierPreset) -> SliceClassifier:
+    network = build(preset.architecture, preset.arguments)
+    if not isinstance(network, SliceClassifier):
+        raise UsageError("wrong_preset", f"{preset.name} is no slice classifier")
+    return network
+
+
+def _freeze_early(network: SliceClassifier) -> None:
+    backbone: nn.Module = network.encoder.backbone
+    for name, parameter in backbone.named_parameters():
+        early = any(name.startswith(f"blocks.{block}.") for block in range(_FROZEN_BLOCKS))
+        if early or name.startswith(("conv_stem.", "bn1.")):
+            parameter.requires_grad_(False)
+
+
+def _keep_frozen(network: SliceClassifier) -> None:
+    """Frozen layers also keep their batch statistics."""
+    network.encoder.backbone.bn1.eval()
+    for block in list(network.encoder.backbone.blocks)[:_FROZEN_BLOCKS]:
+        block.eval()
+
+
+def _slice_batch(crops: Crops, preset: ClassifierPreset, step: int, mask_channel: int) -> tuple[Tensor, Tensor]:
+    """Half fractured slices with their twins, half random slices of either."""
+    generator = Generator().manual_seed(preset.seed * 1_000_003 + step)
+    positives = torch.from_numpy(crops.slice_labels).nonzero()
+    pick = positives[torch.randint(len(positives), (preset.batch // 4,), generator=generator)]
+    rest = preset.batch - 2 * len(pick)
+    pairs = torch.randint(len(crops.images), (rest,), generator=generator)
+    slices = torch.randint(crops.slice_labels.shape[1], (rest,), generator=generator)
+    states = torch.randint(2, (rest,), generator=generator)
+    pair = torch.cat((pick[:, 0], pick[:, 0], pairs)).numpy()
+    place = torch.cat((pick[:, 1], pick[:, 1], slices)).numpy()
+    state = torch.cat((torch.zeros(len(pick)), torch.ones(len(pick)), states)).long().numpy()
+    images = dequantised(torch.from_numpy(crops.images[pair, state, place]), preset.preprocess.channels)
+    truth = torch.from_numpy((state == 0) & crops.slice_labels[pair, place]).float()
+    return augmented(images, generator, mask_channel), truth

