@@ -30,7 +30,9 @@ class UNet3D(nn.Module):
         sub-pixel head.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, widths: Sequence[int], fold: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, widths: Sequence[int], fold: int = 1
+    ) -> None:
         super().__init__()
         self.fold = fold
         self.encoders = nn.ModuleList()

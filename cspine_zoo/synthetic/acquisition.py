@@ -42,7 +42,9 @@ class Acquisition:
             streak_hu=rng.uniform(0, 60),
         )
 
-    def apply(self, hu: Tensor, spacing_mm: tuple[float, float, float], seed: int, shoulders: Tensor) -> Tensor:
+    def apply(
+        self, hu: Tensor, spacing_mm: tuple[float, float, float], seed: int, shoulders: Tensor
+    ) -> Tensor:
         """Scan a rendered grid.
 
         Args:
@@ -61,7 +63,11 @@ class Acquisition:
             blurred = blur(blurred, axis, width / 2.355 / spacing)
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])
         grain = (self.grain_mm, self.grain_mm, 0.3)
-        fine = noise(rng, shape, spacing_mm, self.grain_mm) if grain[0] > spacing_mm[0] else _white(rng, shape)
+        fine = (
+            noise(rng, shape, spacing_mm, self.grain_mm)
+            if grain[0] > spacing_mm[0]
+            else _white(rng, shape)
+        )
         noisy = blurred + self.noise_hu * fine * (1 + 1.5 * shoulders)
         lines = torch.from_numpy(rng.standard_normal((1, shape[1], shape[2]), dtype=np.float32))
         lines = blur(lines, 1, 0.8)
@@ -84,4 +90,9 @@ def blur(volume: Tensor, axis: int, sigma: float) -> Tensor:
     kernel /= kernel.sum()
     lines = volume.movedim(axis, -1)
     flat = functional.pad(lines.reshape(-1, 1, lines.shape[-1]), (radius, radius), mode="replicate")
-    return functional.conv1d(flat, kernel[None, None]).reshape(lines.shape).movedim(-1, axis).contiguous()
+    return (
+        functional.conv1d(flat, kernel[None, None])
+        .reshape(lines.shape)
+        .movedim(-1, axis)
+        .contiguous()
+    )

@@ -97,7 +97,11 @@ class Body:
                 rounded_box(p, (0, 50, -4), (22, 22, 2.5), 2.0),
                 rounded_box(p, (0, 45, 15), (1.2, 22, 18), 1.0),
                 chain(p, [(62, 18, 22), (60, 42, 18), (42, 58, 12)], 4.0),
-                chain(torch.stack((p[0], p[1], p[2] * 0.6)), [(24, 40, -5), (18, 60, -5), (0, 71, -5)], 3.5),
+                chain(
+                    torch.stack((p[0], p[1], p[2] * 0.6)),
+                    [(24, 40, -5), (18, 60, -5), (0, 71, -5)],
+                    3.5,
+                ),
                 self._mandible(p),
             ]
         )
@@ -120,7 +124,9 @@ class Body:
 
     def girdle(self, points: Tensor) -> Tensor:
         """Ribs, clavicles, scapulae, humeral heads and manubrium."""
-        drop = torch.tensor([[0.0], [0.0], [self.shoulder_drop_mm]], dtype=points.dtype, device=points.device)
+        drop = torch.tensor(
+            [[0.0], [0.0], [self.shoulder_drop_mm]], dtype=points.dtype, device=points.device
+        )
         p = mirrored(self.spine["T2"].frame.to_local(points))
         q = mirrored(self.spine["T2"].frame.to_local(points + drop))
         parts = [
@@ -156,9 +162,7 @@ class Body:
             x, y, z = self.spine[level].frame.to_scene(np.array([0.0, front, 0.0]))
             path.append((float(x), float(y), float(z)))
         tube = chain(points, path, self.airway_mm)
-        nasal = rounded_box(
-            mirrored(self.head.to_local(points)), (7, 42, 15), (5, 24, 15), 3.0
-        )
+        nasal = rounded_box(mirrored(self.head.to_local(points)), (7, 42, 15), (5, 24, 15), 3.0)
         return union([tube, nasal])
 
     def canal(self, points: Tensor) -> Tensor:
@@ -182,7 +186,11 @@ class Body:
         tall = torch.stack((p[0], p[1], p[2] * 0.2))
         thyroid = chain(tall, [(17, 20, 0), (13, 33, 0), (0, 42, 0)], 1.8)
         q = self._local("C6", points, mirror=True)
-        cricoid = chain(torch.stack((q[0], q[1], q[2] * 0.4)), [(0, 17, -8), (10, 22, -8), (11, 30, -8), (0, 36, -8)], 2.0)
+        cricoid = chain(
+            torch.stack((q[0], q[1], q[2] * 0.4)),
+            [(0, 17, -8), (10, 22, -8), (11, 30, -8), (0, 36, -8)],
+            2.0,
+        )
         return union([thyroid, cricoid])
 
     def skin(self, points: Tensor) -> Tensor:
@@ -201,7 +209,9 @@ class Body:
         neck_low = self.spine["T1"].frame.to_scene(np.array([0.0, 10.0, 0.0]))
         radius = 57.0 * self.girth
         neck = capsule(points, list(neck_top), list(neck_low), radius, radius * 1.1)
-        drop = torch.tensor([[0.0], [0.0], [self.shoulder_drop_mm]], dtype=points.dtype, device=points.device)
+        drop = torch.tensor(
+            [[0.0], [0.0], [self.shoulder_drop_mm]], dtype=points.dtype, device=points.device
+        )
         q = self.spine["T2"].frame.to_local(points + drop)
         wide = 0.5 + 0.5 * self.girth
         trunk = smooth_union(

@@ -34,7 +34,9 @@ def mirrored(points: Tensor) -> Tensor:
     return torch.stack((points[0].abs(), points[1], points[2]))
 
 
-def capsule(points: Tensor, start: Point, end: Point, radius: float, end_radius: float | None = None) -> Tensor:
+def capsule(
+    points: Tensor, start: Point, end: Point, radius: float, end_radius: float | None = None
+) -> Tensor:
     """Distance to a segment with a radius at each end."""
     a, b = _column(start, points), _column(end, points)
     axis = b - a
@@ -46,7 +48,9 @@ def capsule(points: Tensor, start: Point, end: Point, radius: float, end_radius:
     return distance - (radius + (end_radius - radius) * along)
 
 
-def chain(points: Tensor, path: Sequence[Point], radius: float, end_radius: float | None = None) -> Tensor:
+def chain(
+    points: Tensor, path: Sequence[Point], radius: float, end_radius: float | None = None
+) -> Tensor:
     """Distance to a tube along a polyline, its radius changing evenly from end to end."""
     last = len(path) - 1
     end_radius = radius if end_radius is None else end_radius

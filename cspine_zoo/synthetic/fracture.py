@@ -189,7 +189,9 @@ def draw_fracture(rng: np.random.Generator, level: str, shape: VertebraShape) ->
     return Fracture(site.kind, cuts, wedge)
 
 
-def _draw_cut(rng: np.random.Generator, site: Site, shape: VertebraShape, side: float, subtle: bool) -> Cut:
+def _draw_cut(
+    rng: np.random.Generator, site: Site, shape: VertebraShape, side: float, subtle: bool
+) -> Cut:
     mirror = np.array([side, 1.0, 1.0])
     point = np.array(shape.landmark(site.landmark)) * mirror + rng.normal(0, 1.5, 3)
     normal = np.array(site.normal) * mirror + rng.normal(0, 0.25, 3)

@@ -78,13 +78,19 @@ def read_shapes(path: Path) -> dict[str, VertebraShape]:
     present = [level for level in LEVELS if (labels == numbers[level]).any()]
     if len(present) < 3 or present != list(LEVELS[LEVELS.index(present[0]) :][: len(present)]):
         raise UsageError(
-            "bad_anatomy", f"holds {present or 'no cervical level'}", file=str(path), hint="Give a map of C1-C7."
+            "bad_anatomy",
+            f"holds {present or 'no cervical level'}",
+            file=str(path),
+            hint="Give a map of C1-C7.",
         )
     masks = {level: labels == numbers[level] for level in present}
     centres = {level: _body_centre(masks[level], geometry, level) for level in present}
     if centres[present[0]][2] <= centres[present[-1]][2]:
         raise UsageError(
-            "bad_anatomy", f"{present[0]} lies below {present[-1]}", file=str(path), hint="Check its orientation."
+            "bad_anatomy",
+            f"{present[0]} lies below {present[-1]}",
+            file=str(path),
+            hint="Check its orientation.",
         )
     return {level: _shape(level, masks[level], geometry, centres, path) for level in present}
 
@@ -94,9 +100,13 @@ def _read(path: Path) -> tuple[np.ndarray, Geometry]:
         image: Any = nibabel.load(path)
         voxels = np.asanyarray(image.dataobj)
     except (OSError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
-        raise UsageError("bad_anatomy", f"cannot be read as NIfTI: {error}", file=str(path)) from error
+        raise UsageError(
+            "bad_anatomy", f"cannot be read as NIfTI: {error}", file=str(path)
+        ) from error
     if voxels.ndim != 3:
-        raise UsageError("bad_anatomy", f"has {voxels.ndim} dimensions instead of 3", file=str(path))
+        raise UsageError(
+            "bad_anatomy", f"has {voxels.ndim} dimensions instead of 3", file=str(path)
+        )
     ras, affine = to_ras(voxels, image.affine)
     return ras.astype(np.int16), Geometry((ras.shape[0], ras.shape[1], ras.shape[2]), affine)
 
@@ -120,9 +130,13 @@ def _body_centre(mask: np.ndarray, geometry: Geometry, level: str) -> np.ndarray
     points = geometry.to_world(np.argwhere(mask).astype(float))
     middle = 0.5 * (points[:, 0].min() + points[:, 0].max())
     i = np.arange(mask.shape[0])
-    band = np.abs(geometry.to_world(np.stack([i, 0 * i, 0 * i], 1).astype(float))[:, 0] - middle) < 3.0
+    band = (
+        np.abs(geometry.to_world(np.stack([i, 0 * i, 0 * i], 1).astype(float))[:, 0] - middle) < 3.0
+    )
     pieces, count = ndimage.label(mask & band[:, None, None])
-    sizes = ndimage.sum_labels(np.ones_like(pieces), pieces, range(1, count + 1)) * geometry.voxel_mm3
+    sizes = (
+        ndimage.sum_labels(np.ones_like(pieces), pieces, range(1, count + 1)) * geometry.voxel_mm3
+    )
     best: np.ndarray | None = None
     for index in np.flatnonzero(sizes > 60.0) + 1:
         piece = geometry.to_world(np.argwhere(pieces == index).astype(float))
@@ -153,7 +167,9 @@ def _shape(
     if level == "C1":
         origin = centres["C2"] + rotation @ _ATLAS_OFFSET_MM
     elif level != "C2":
-        natural = np.linalg.norm(centres[upper] - centres[lower]) / max(1, order.index(lower) - order.index(upper))
+        natural = np.linalg.norm(centres[upper] - centres[lower]) / max(
+            1, order.index(lower) - order.index(upper)
+        )
         stretch = float(natural / SIZES[level].pitch)
     points = geometry.to_world(np.argwhere(mask).astype(float)) - centres[level]
     if level not in ("C1",) and (points @ rotation)[:, 1].mean() > 0:
@@ -175,7 +191,9 @@ def _local_distance(
     box = np.pad(box, [(int(m),) * 2 for m in margin])
     outside = ndimage.distance_transform_edt(~box, sampling=geometry.spacing_mm)
     inside = ndimage.distance_transform_edt(box, sampling=geometry.spacing_mm)
-    distance = ndimage.gaussian_filter((outside - inside).astype(np.float32), 0.6 / np.asarray(geometry.spacing_mm))
+    distance = ndimage.gaussian_filter(
+        (outside - inside).astype(np.float32), 0.6 / np.asarray(geometry.spacing_mm)
+    )
     axes = [np.arange(a, b + 1e-6, _GRID_MM) for a, b in REACH_MM]
     local = np.stack(np.meshgrid(*axes, indexing="ij"), -1) * np.array([1.0, 1.0, stretch])
     voxels = geometry.to_voxel(local @ rotation.T + origin) - low + margin

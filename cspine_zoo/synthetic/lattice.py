@@ -32,10 +32,15 @@ class Lattice:
     geometry: Geometry
     pose: Frame
 
-    def points(self, start: np.ndarray, stop: np.ndarray, step: np.ndarray) -> tuple[Tensor, tuple[int, int, int]]:
+    def points(
+        self, start: np.ndarray, stop: np.ndarray, step: np.ndarray
+    ) -> tuple[Tensor, tuple[int, int, int]]:
         """Scene points (3, n) of every ``step``-th voxel from ``start`` to at least ``stop``."""
         count = [int(np.ceil((b - a) / s)) + 1 for a, b, s in zip(start, stop, step, strict=True)]
-        axes = [a + s * torch.arange(n, dtype=torch.float32) for a, s, n in zip(start, step, count, strict=True)]
+        axes = [
+            a + s * torch.arange(n, dtype=torch.float32)
+            for a, s, n in zip(start, step, count, strict=True)
+        ]
         matrix = self.pose.rotation.T @ self.geometry.affine[:3, :3]
         offset = self.pose.rotation.T @ (self.geometry.affine[:3, 3] - self.pose.origin)
         linear = torch.tensor(matrix, dtype=torch.float32)
@@ -44,7 +49,9 @@ class Lattice:
         points = points + torch.tensor(offset, dtype=torch.float32)[:, None, None, None]
         return points.reshape(3, -1), (count[0], count[1], count[2])
 
-    def sample(self, field: Field, start: np.ndarray, stop: np.ndarray, resolution_mm: float) -> Tensor:
+    def sample(
+        self, field: Field, start: np.ndarray, stop: np.ndarray, resolution_mm: float
+    ) -> Tensor:
         """Distance field on the voxels from ``start`` up to ``stop``.
 
         It is computed about every ``resolution_mm`` near the surface and ``REFINEMENT`` times as
@@ -65,7 +72,12 @@ class Lattice:
         return fine[: size[0], : size[1], : size[2]]
 
     def _far(
-        self, field: Field, start: np.ndarray, stop: np.ndarray, step: np.ndarray, count: tuple[int, int, int]
+        self,
+        field: Field,
+        start: np.ndarray,
+        stop: np.ndarray,
+        step: np.ndarray,
+        count: tuple[int, int, int],
     ) -> Tensor:
         points, coarse = self.points(start, stop - 1 + step * REFINEMENT, step * REFINEMENT)
         values = _upsampled(field(points).reshape(coarse), np.full(3, REFINEMENT))
@@ -73,7 +85,9 @@ class Lattice:
 
     def block(self, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
         """Voxel range that covers a scene box, clipped to the grid; None outside."""
-        corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
+        corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(
+            -1, 3
+        )
         voxels = self.geometry.to_voxel(self.pose.to_scene(corners))
         start = np.maximum(np.floor(voxels.min(0)).astype(int), 0)
         stop = np.minimum(np.ceil(voxels.max(0)).astype(int) + 1, self.geometry.shape)
@@ -84,4 +98,6 @@ def _upsampled(values: Tensor, step: np.ndarray) -> Tensor:
     size = [int((n - 1) * s + 1) for n, s in zip(values.shape, step, strict=True)]
     if list(values.shape) == size:
         return values
-    return functional.interpolate(values[None, None], size=size, mode="trilinear", align_corners=True)[0, 0]
+    return functional.interpolate(
+        values[None, None], size=size, mode="trilinear", align_corners=True
+    )[0, 0]

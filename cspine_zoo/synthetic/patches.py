@@ -39,14 +39,21 @@ class PatchPreset:
         anywhere_share: share of windows that are not centred near the spine.
     """
 
-    shapes: tuple[tuple[int, int, int], ...] = ((48, 64, 64), (64, 64, 48), (48, 48, 80), (48, 64, 48))
+    shapes: tuple[tuple[int, int, int], ...] = (
+        (48, 64, 64),
+        (64, 64, 48),
+        (48, 48, 80),
+        (48, 64, 48),
+    )
     spacing_mm: float = 2.5
     label_map_share: float = 0.55
     fractured_share: float = 0.25
     anywhere_share: float = 0.15
 
 
-def draw_patch(seed: int, shape: tuple[int, int, int], preset: PatchPreset, anatomies: Sequence[Anatomy]) -> Patch:
+def draw_patch(
+    seed: int, shape: tuple[int, int, int], preset: PatchPreset, anatomies: Sequence[Anatomy]
+) -> Patch:
     """One random window; same seed, same patch."""
     rng = stream(seed, "patch")
     scene = Scene.draw(seed, draw_shapes(rng, anatomies, preset.label_map_share))
@@ -67,7 +74,9 @@ def draw_patch(seed: int, shape: tuple[int, int, int], preset: PatchPreset, anat
     return Patch(hu, labels)
 
 
-def draw_shapes(rng: np.random.Generator, anatomies: Sequence[Anatomy], share: float) -> Anatomy | None:
+def draw_shapes(
+    rng: np.random.Generator, anatomies: Sequence[Anatomy], share: float
+) -> Anatomy | None:
     """Shapes of one scene: parametric, of one label map, or level by level a mix of both."""
     if not anatomies or rng.random() >= share:
         return None
@@ -90,7 +99,9 @@ def _window_centre(rng: np.random.Generator, scene: Scene, preset: PatchPreset) 
         spread = rng.uniform([-70, -60, -150], [70, 80, 230])
         return np.asarray(scene.world("C4") + spread)
     level = ("C1", "C2", "C3", "C4", "C5", "C6", "C7", "T1", "T3")[int(rng.integers(9))]
-    return np.asarray(scene.world(level) + rng.normal(0, [14.0, 16.0, 22.0]) + np.array([0, -8.0, 0]))
+    return np.asarray(
+        scene.world(level) + rng.normal(0, [14.0, 16.0, 22.0]) + np.array([0, -8.0, 0])
+    )
 
 
 def _cut(rng: np.random.Generator, hu: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

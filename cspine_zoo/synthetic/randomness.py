@@ -33,7 +33,12 @@ class Waves:
 
     @classmethod
     def draw(
-        cls, rng: np.random.Generator, channels: int, amplitude: float, wavelength_mm: tuple[float, float], count: int = 5
+        cls,
+        rng: np.random.Generator,
+        channels: int,
+        amplitude: float,
+        wavelength_mm: tuple[float, float],
+        count: int = 5,
     ) -> Waves:
         """Waves of standard deviation ``amplitude`` with wavelengths from a range in mm."""
         directions = rng.normal(size=(count, 3))
@@ -51,7 +56,10 @@ class Waves:
 
 
 def noise(
-    rng: np.random.Generator, shape: tuple[int, int, int], spacing_mm: tuple[float, float, float], correlation_mm: float
+    rng: np.random.Generator,
+    shape: tuple[int, int, int],
+    spacing_mm: tuple[float, float, float],
+    correlation_mm: float,
 ) -> Tensor:
     """Gaussian noise of mean 0 and variance about 1 on a grid, smooth below ``correlation_mm``.
 
@@ -64,5 +72,7 @@ def noise(
     shrink = float(np.prod([min(1.0, correlation_mm / s) for s in spacing_mm])) ** 0.5
     if coarse == list(shape):
         return white * shrink
-    fine = functional.interpolate(white[None, None], size=shape, mode="trilinear", align_corners=True)[0, 0]
+    fine = functional.interpolate(
+        white[None, None], size=shape, mode="trilinear", align_corners=True
+    )[0, 0]
     return fine * (shrink / float(fine.std().clamp_min(1e-3)))

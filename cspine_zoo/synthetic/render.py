@@ -60,14 +60,18 @@ class _Canvas:
         return (0.5 - distance / self.voxel_mm).clamp(0, 1)
 
     def paint(self, distance: Tensor, hu: float | Tensor) -> None:
-        self.hu.lerp_(torch.as_tensor(hu, dtype=torch.float32).expand(self.shape), self.share(distance))
+        self.hu.lerp_(
+            torch.as_tensor(hu, dtype=torch.float32).expand(self.shape), self.share(distance)
+        )
 
     def soft_tissue(self) -> None:
         body, t = self.scene.body, self.tissues
         rng = stream(self.scene.seed, "soft")
         skin = self.field(body.skin, SOFT_RESOLUTION_MM)
         muscle = t.muscle + 14 * noise(rng, self.shape, self.spacing, 9.0)
-        septa = noise(rng, self.shape, self.spacing, 16.0).abs() < 0.1 + 0.35 * t.lobulation * torch.sigmoid(
+        septa = noise(
+            rng, self.shape, self.spacing, 16.0
+        ).abs() < 0.1 + 0.35 * t.lobulation * torch.sigmoid(
             noise(rng, self.shape, self.spacing, 40.0) - 0.7
         )
         inside = torch.where(septa, torch.full_like(muscle, t.fat), muscle)
@@ -91,7 +95,9 @@ class _Canvas:
                 continue
             region = tuple(slice(a, b) for a, b in zip(*block, strict=True))
             distance = self.lattice.sample(
-                lambda points, f=frame, h=half: disc_distance(f, h, points), *block, BONE_RESOLUTION_MM
+                lambda points, f=frame, h=half: disc_distance(f, h, points),
+                *block,
+                BONE_RESOLUTION_MM,
             )
             self.hu[region] = torch.lerp(
                 self.hu[region], torch.full_like(distance, self.tissues.disc), self.share(distance)
@@ -148,7 +154,9 @@ class _Canvas:
         self.labels[region] = torch.where(mine, vertebra.label, self.labels[region])
         self.nearest[region] = torch.where(mine, distance, self.nearest[region])
 
-    def _cuts(self, vertebra: Vertebra, block: tuple[np.ndarray, np.ndarray]) -> tuple[Tensor, Tensor]:
+    def _cuts(
+        self, vertebra: Vertebra, block: tuple[np.ndarray, np.ndarray]
+    ) -> tuple[Tensor, Tensor]:
         start, stop = block
         points, count = self.lattice.points(start, stop - 1, np.ones(3, dtype=int))
         local = vertebra.to_local(points)

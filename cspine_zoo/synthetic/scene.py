@@ -49,22 +49,32 @@ class Scene:
         rng = stream(seed, "pose")
         tilt = rng.normal(0, [7.0, 5.0, 6.0]).clip(-20, 20)
         pose = Frame(
-            rng.uniform(-30, 30, 3), Rotation.from_euler("xyz", tilt, degrees=True).as_matrix(), np.ones(3)
+            rng.uniform(-30, 30, 3),
+            Rotation.from_euler("xyz", tilt, degrees=True).as_matrix(),
+            np.ones(3),
         )
         tissues = Tissues.draw(stream(seed, "tissue"))
-        anatomy = "parametric" if not shapes else "label-map" if len(shapes) == len(LEVELS) else "mixed"
+        anatomy = (
+            "parametric" if not shapes else "label-map" if len(shapes) == len(LEVELS) else "mixed"
+        )
         return cls(seed, spine, Body.draw(seed, spine), tissues, pose, anatomy)
 
     def fractured(self) -> Scene:
         """The same patient after a trauma: one or more levels broken, all else unchanged."""
         rng = stream(self.seed, "fracture")
         return self.with_fractures(
-            {level: draw_fracture(rng, level, self.spine[level].shape) for level in draw_levels(rng)}
+            {
+                level: draw_fracture(rng, level, self.spine[level].shape)
+                for level in draw_levels(rng)
+            }
         )
 
     def with_fractures(self, fractures: Mapping[str, Fracture]) -> Scene:
         """The same patient with the given fractures."""
-        broken = {level: self.spine[level].with_fracture(fracture) for level, fracture in fractures.items()}
+        broken = {
+            level: self.spine[level].with_fracture(fracture)
+            for level, fracture in fractures.items()
+        }
         return replace(self, spine={**self.spine, **broken})
 
     def world(self, level: str) -> np.ndarray:

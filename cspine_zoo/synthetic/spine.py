@@ -40,7 +40,9 @@ class Frame:
 
     def to_local(self, points: Tensor) -> Tensor:
         """Frame points (3, n) of scene points (3, n)."""
-        inverse = torch.as_tensor((self.rotation / self.scale).T, dtype=points.dtype, device=points.device)
+        inverse = torch.as_tensor(
+            (self.rotation / self.scale).T, dtype=points.dtype, device=points.device
+        )
         origin = torch.as_tensor(self.origin, dtype=points.dtype, device=points.device)
         return inverse @ (points - origin[:, None])
 
@@ -108,7 +110,9 @@ class Posture:
         )
 
 
-def build_spine(seed: int, shapes: Mapping[str, VertebraShape] | None = None) -> dict[str, Vertebra]:
+def build_spine(
+    seed: int, shapes: Mapping[str, VertebraShape] | None = None
+) -> dict[str, Vertebra]:
     """A whole spine from C1 to T5, C7's body at the origin.
 
     Args:
@@ -117,7 +121,9 @@ def build_spine(seed: int, shapes: Mapping[str, VertebraShape] | None = None) ->
     """
     rng = stream(seed, "posture")
     posture = Posture.draw(rng)
-    pitches = {level: SIZES[level].pitch * posture.stretch * rng.uniform(0.92, 1.08) for level in CHAIN}
+    pitches = {
+        level: SIZES[level].pitch * posture.stretch * rng.uniform(0.92, 1.08) for level in CHAIN
+    }
     gap = rng.uniform(2.2, 6.0)
     frames = _frames(rng, posture, pitches, gap)
     spine = {}

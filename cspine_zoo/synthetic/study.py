@@ -72,7 +72,9 @@ class SyntheticStudy:
         return max(self.scene.spine[level].fracture.displacement_mm for level in LEVELS)
 
 
-def draw_twins(seed: int, preset: StudyPreset, anatomies: Sequence[Anatomy] = ()) -> tuple[SyntheticStudy, SyntheticStudy]:
+def draw_twins(
+    seed: int, preset: StudyPreset, anatomies: Sequence[Anatomy] = ()
+) -> tuple[SyntheticStudy, SyntheticStudy]:
     """A fractured study and the same study without its fractures, noise and all.
 
     Args:
@@ -100,7 +102,9 @@ def detectable(difference: torch.Tensor, acquisition: Acquisition, scene: Scene)
     return float((difference.double().square().sum() / background).sqrt())
 
 
-def _scan(scene: Scene, geometry: Geometry, acquisition: Acquisition) -> tuple[Rendered, torch.Tensor]:
+def _scan(
+    scene: Scene, geometry: Geometry, acquisition: Acquisition
+) -> tuple[Rendered, torch.Tensor]:
     rendered = render(scene, geometry)
     hu = acquisition.apply(rendered.hu, geometry.spacing_mm, scene.seed, shoulders(scene, geometry))
     return rendered, hu
@@ -112,7 +116,13 @@ def _study(
     labels = rendered.labels.numpy().copy()
     labels[labels == DISC] = 0
     return SyntheticStudy(
-        hu.numpy(), labels, rendered.fractures.numpy(), rendered.geometry, scene, acquisition, conspicuity
+        hu.numpy(),
+        labels,
+        rendered.fractures.numpy(),
+        rendered.geometry,
+        scene,
+        acquisition,
+        conspicuity,
     )
 
 

@@ -66,7 +66,9 @@ class Order:
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
-            raise UsageError("unknown_preset", f"no preset {self.preset!r}", hint=f"Known: {', '.join(PRESETS)}.")
+            raise UsageError(
+                "unknown_preset", f"no preset {self.preset!r}", hint=f"Known: {', '.join(PRESETS)}."
+            )
         if self.layout not in ("rsna", "nifti"):
             raise UsageError("unknown_format", f"format is rsna or nifti, not {self.layout!r}")
         if self.count < 1:
@@ -101,7 +103,10 @@ def synthesize(order: Order, *, workers: int | None = None) -> list[str]:
                 names += made
                 LOG.info("%d of %d scenes", scene + 1, len(scenes))
     if order.preview:
-        first = [draw_twins(_seed(order, scene), PRESETS[order.preset], anatomies)[0] for scene in scenes[:6]]
+        first = [
+            draw_twins(_seed(order, scene), PRESETS[order.preset], anatomies)[0]
+            for scene in scenes[:6]
+        ]
         write_preview(first, order.preview)
     return names[: order.count]
 
@@ -152,7 +157,9 @@ def _in_view(study: SyntheticStudy) -> np.ndarray:
     return np.asarray(study.fractures * flags[study.fractures])
 
 
-def _facts(order: Order, study: SyntheticStudy, twin: str | None, seed: int) -> dict[str, str | int | float | None]:
+def _facts(
+    order: Order, study: SyntheticStudy, twin: str | None, seed: int
+) -> dict[str, str | int | float | None]:
     return {
         "twin_of": twin,
         "anatomy": study.scene.anatomy,
@@ -165,12 +172,17 @@ def _facts(order: Order, study: SyntheticStudy, twin: str | None, seed: int) -> 
 
 
 def _written_nifti(out: Path) -> frozenset[str]:
-    return frozenset(path.name.removesuffix(".labels.nii.gz") for path in out.glob("*.labels.nii.gz"))
+    return frozenset(
+        path.name.removesuffix(".labels.nii.gz") for path in out.glob("*.labels.nii.gz")
+    )
 
 
 def _write_nifti(out: Path, study: StudyToWrite) -> None:
     affine = study.geometry.affine
-    for array, suffix in ((study.hu.astype(np.int16), ".nii.gz"), (study.label_map, ".labels.nii.gz")):
+    for array, suffix in (
+        (study.hu.astype(np.int16), ".nii.gz"),
+        (study.label_map, ".labels.nii.gz"),
+    ):
         image = nibabel.Nifti1Image(array, affine)
         image.header.set_xyzt_units("mm")
         nibabel.save(image, out / f"{study.uid}{suffix}")

@@ -38,7 +38,17 @@ class VertebraShape(Protocol):
         ...
 
 
-LANDMARKS: Final = ("body", "corner", "plate", "dens", "pedicle", "lamina", "pillar", "spinous", "transverse")
+LANDMARKS: Final = (
+    "body",
+    "corner",
+    "plate",
+    "dens",
+    "pedicle",
+    "lamina",
+    "pillar",
+    "spinous",
+    "transverse",
+)
 """Parts at which fractures are placed; C1 takes body for its anterior and lamina for its
 posterior arch, only C2 has a dens."""
 
@@ -156,7 +166,9 @@ class Subaxial:
             (s.half_width, s.half_depth, s.half_height),
         )
         y = -s.half_depth - 5.0
-        pedicle = capsule(p, (s.half_width - 2, 3 - s.half_depth, 1), (s.pillar_x - 3, y - 1, 0.5), 3.1)
+        pedicle = capsule(
+            p, (s.half_width - 2, 3 - s.half_depth, 1), (s.pillar_x - 3, y - 1, 0.5), 3.1
+        )
         slant = 3.0 * v.tilt
         pillar = smooth_union(
             [
@@ -183,7 +195,12 @@ class Subaxial:
     def _transverse(self, p: Tensor) -> Tensor:
         s, thick = self.size, self.variation.thickness
         y = -s.half_depth - 4.0
-        front = capsule(p, (s.half_width - 1, 1.5 - s.half_depth * 0.4, 0), (s.transverse_x - 1, -5, -2), 2.2 * thick)
+        front = capsule(
+            p,
+            (s.half_width - 1, 1.5 - s.half_depth * 0.4, 0),
+            (s.transverse_x - 1, -5, -2),
+            2.2 * thick,
+        )
         back = capsule(p, (s.pillar_x - 1, y - 0.5, 0), (s.transverse_x, y + 0.5, -2), 2.6 * thick)
         bridge = capsule(p, (s.transverse_x - 1, -5, -2), (s.transverse_x, y + 0.5, -2.5), 1.9)
         return smooth_union([front, back, bridge], 1.5)
@@ -217,9 +234,13 @@ class Thoracic:
         arch = -s.half_depth - s.canal_depth
         body = elliptic_column(p, (0, 0, 0), (s.half_width, s.half_depth, s.half_height))
         y = -s.half_depth - 5.0
-        pedicle = capsule(p, (s.half_width - 3, 3 - s.half_depth, 3), (s.pillar_x - 2, y - 3, 3), 3.8)
+        pedicle = capsule(
+            p, (s.half_width - 3, 3 - s.half_depth, 3), (s.pillar_x - 2, y - 3, 3), 3.8
+        )
         pillar = capsule(p, (s.pillar_x - 1, y - 4, 9), (s.pillar_x - 3, y - 8, -11), 4.0 * thick)
-        transverse = capsule(p, (s.pillar_x - 2, y - 5, 3), (s.transverse_x, y - 12, 6), 4.0 * thick, 4.4)
+        transverse = capsule(
+            p, (s.pillar_x - 2, y - 5, 3), (s.transverse_x, y - 12, 6), 4.0 * thick, 4.4
+        )
         flat = torch.stack((p[0], p[1], p[2] * 0.45))
         lamina = capsule(flat, (s.pillar_x - 3, y - 8, -1), (0, arch - 2, -2), 2.8 * thick)
         narrow = torch.stack((p[0] * 1.3, p[1], p[2] * 0.8))

@@ -28,7 +28,10 @@ def augmented(images: Tensor, generator: Generator, mask_channel: int) -> Tensor
     angle, scale = uniform(-0.3, 0.3), torch.exp(uniform(-0.15, 0.15))
     mirror = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    rows = [torch.stack((cos * mirror, -sin, uniform(-0.1, 0.1)), 1), torch.stack((sin * mirror, cos, uniform(-0.1, 0.1)), 1)]
+    rows = [
+        torch.stack((cos * mirror, -sin, uniform(-0.1, 0.1)), 1),
+        torch.stack((sin * mirror, cos, uniform(-0.1, 0.1)), 1),
+    ]
     grid = functional.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     shape = (count, 1, 1, 1)

@@ -12,6 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from cspine_zoo.errors import UsageError
+from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.models.registry import build
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.training.augment import augmented
@@ -26,14 +27,16 @@ _FROZEN_BLOCKS: Final = 2
 """Early blocks see edges, which ImageNet has taught; training them costs half of a step."""
 
 
-def train_encoder(preset: ClassifierPreset, crops: Crops, out: Path, *, resume: bool = False) -> SliceClassifier:
-    """Train the plain 2.5D CNN on single slices with known truth.
+def train_encoder(
+    preset: ClassifierPreset, crops: Crops, out: Path, *, resume: bool = False
+) -> SliceEncoder:
+    """Train the slice encoder on single slices with known truth.
 
     A slice of a broken vertebra is positive where the fracture shows on it; all other slices,
     and all of the whole twin, are negative. Every fractured slice comes with its twin.
 
     Args:
-        preset: of a row without sequence model.
+        preset: of any row; only its encoder matters here.
         crops: the cache.
         out: directory of the run's state.
         resume: go on from the state in ``out``.
@@ -47,8 +50,8 @@ def train_encoder(preset: ClassifierPreset, crops: Crops, out: Path, *, resume: 
     start_from_imagenet(network.encoder, str(preset.arguments["backbone"]))
     _freeze_early(network)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = preset.passes * 2 * int(crops.slice_labels.sum()) // preset.batch
-    run = Run(network, Schedule(steps, preset.learning_rate, preset.weight_decay, preset.ema), out)
+    steps = preset.encoder_passes * 2 * int(crops.slice_labels.sum()) // preset.batch
+    run = Run(network, Schedule(steps, preset.encoder_rate, preset.weight_decay, preset.ema), out)
     if resume:
         run.resume()
     channels = preset.preprocess.channels
@@ -65,31 +68,28 @@ def train_encoder(preset: ClassifierPreset, crops: Crops, out: Path, *, resume: 
             yield _slice_batch(crops, preset, step, channels.index("mask"))
 
     run.fit(batches(), loss)
-    result = run.result()
-    if not isinstance(result, SliceClassifier):
-        raise UsageError("wrong_preset", f"{preset.name} is no slice classifier")
-    return result
+    return run.result().encoder
 
 
 def train_head(
-    preset: ClassifierPreset, encoder: SliceClassifier, features: Tensor, truth: Tensor, slices: Tensor
+    preset: ClassifierPreset, encoder: SliceEncoder, features: Tensor, truth: Tensor, slices: Tensor
 ) -> SliceClassifier:
     """Train sequence model, pooling and head on the features of a trained encoder.
 
     Args:
         preset: of the row.
-        encoder: the plain CNN; its encoder is copied, frozen.
+        encoder: copied, frozen.
         features: (V, N, S, F) of V views of N vertebrae.
         truth: (N,) 1 for fractured.
         slices: (N, S) 1 where the fracture shows.
     """
     torch.manual_seed(preset.seed)
     network = _network(preset)
-    network.encoder.load_state_dict(encoder.encoder.state_dict())
+    network.encoder.load_state_dict(encoder.state_dict())
     head = [p for name, p in network.named_parameters() if not name.startswith("encoder.")]
-    optimizer = torch.optim.AdamW(head, lr=preset.learning_rate, weight_decay=preset.weight_decay)
-    steps = preset.passes * len(truth) // preset.batch
-    schedule = Schedule(steps, preset.learning_rate, preset.weight_decay, preset.ema)
+    optimizer = torch.optim.AdamW(head, lr=preset.head_rate, weight_decay=preset.weight_decay)
+    steps = preset.head_passes * len(truth) // preset.batch
+    schedule = Schedule(steps, preset.head_rate, preset.weight_decay, preset.ema)
     generator = Generator().manual_seed(preset.seed)
     network.train()
     for step in range(steps):
@@ -100,7 +100,9 @@ def train_head(
         batch = functional.dropout(features[view, chosen], 0.2)
         output = network.score(batch)
         loss = functional.binary_cross_entropy_with_logits(output.logit, truth[chosen])
-        loss = loss + 0.5 * functional.binary_cross_entropy_with_logits(output.slice_logits, slices[chosen])
+        loss = loss + 0.5 * functional.binary_cross_entropy_with_logits(
+            output.slice_logits, slices[chosen]
+        )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -111,14 +113,14 @@ def train_head(
 
 @torch.inference_mode()
 def encoder_features(
-    network: SliceClassifier, crops: Crops, preset: ClassifierPreset, views: int
+    encoder: SliceEncoder, crops: Crops, preset: ClassifierPreset, views: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Features of every crop, broken and whole, under ``views`` augmentations (the first is none).
 
     Returns:
         Features (V, 2P, S, F), truth (2P,), slice truth (2P, S).
     """
-    network.eval()
+    encoder.eval()
     channels = preset.preprocess.channels
     generator = Generator().manual_seed(preset.seed)
     stacks = []
@@ -129,7 +131,7 @@ def encoder_features(
                 tensor = dequantised(torch.from_numpy(images), channels)
                 if view:
                     tensor = augmented(tensor, generator, channels.index("mask"))
-                rows.append(network.encoder(tensor[None])[0])
+                rows.append(encoder(tensor[None])[0])
         stacks.append(torch.stack(rows))
         LOG.info("features of view %d of %d", view + 1, views)
     pairs = len(crops.images)
@@ -161,7 +163,9 @@ def _keep_frozen(network: SliceClassifier) -> None:
         block.eval()
 
 
-def _slice_batch(crops: Crops, preset: ClassifierPreset, step: int, mask_channel: int) -> tuple[Tensor, Tensor]:
+def _slice_batch(
+    crops: Crops, preset: ClassifierPreset, step: int, mask_channel: int
+) -> tuple[Tensor, Tensor]:
     """Half fractured slices with their twins, half random slices of either."""
     generator = Generator().manual_seed(preset.seed * 1_000_003 + step)
     positives = torch.from_numpy(crops.slice_labels).nonzero()
@@ -173,6 +177,8 @@ def _slice_batch(crops: Crops, preset: ClassifierPreset, step: int, mask_channel
     pair = torch.cat((pick[:, 0], pick[:, 0], pairs)).numpy()
     place = torch.cat((pick[:, 1], pick[:, 1], slices)).numpy()
     state = torch.cat((torch.zeros(len(pick)), torch.ones(len(pick)), states)).long().numpy()
-    images = dequantised(torch.from_numpy(crops.images[pair, state, place]), preset.preprocess.channels)
+    images = dequantised(
+        torch.from_numpy(crops.images[pair, state, place]), preset.preprocess.channels
+    )
     truth = torch.from_numpy((state == 0) & crops.slice_labels[pair, place]).float()
     return augmented(images, generator, mask_channel), truth

@@ -17,8 +17,8 @@ import torch
 
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.preprocess.spec import Preprocess
-from cspine_zoo.training.crop_pairs import draw_crop_pairs
 from cspine_zoo.synthetic.patches import Anatomy
+from cspine_zoo.training.crop_pairs import draw_crop_pairs
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -45,7 +45,13 @@ class Crops:
 
 
 def make_crops(
-    out: Path, shards: range, preprocess: Preprocess, anatomies: Sequence[Anatomy], *, seed: int, workers: int = 1
+    out: Path,
+    shards: range,
+    preprocess: Preprocess,
+    anatomies: Sequence[Anatomy],
+    *,
+    seed: int,
+    workers: int = 1,
 ) -> None:
     """Render the shards that are not there yet.
 
@@ -116,7 +122,10 @@ def _make_shard(
 def quantised(images: np.ndarray, channels: Sequence[str]) -> np.ndarray:
     """Crops (..., C, H, W) as uint8."""
     unit = np.stack(
-        [images[..., i, :, :] if name == "mask" else (images[..., i, :, :] + 1) / 2 for i, name in enumerate(channels)],
+        [
+            images[..., i, :, :] if name == "mask" else (images[..., i, :, :] + 1) / 2
+            for i, name in enumerate(channels)
+        ],
         axis=-3,
     )
     return np.asarray((unit * 255).round().clip(0, 255).astype(np.uint8))

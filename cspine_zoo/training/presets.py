@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from cspine_zoo.preprocess.spec import Preprocess, Window
@@ -57,15 +58,16 @@ SEGMENTER: Final = SegmenterPreset(
 class ClassifierPreset:
     """Fracture classification of single vertebrae, on a cache of synthetic crops.
 
-    The three rows share one encoder: the plain CNN trains it, slice by slice, and the sequence
-    models learn on its frozen features, so that comparing the rows compares the heads alone.
+    The rows share one encoder, trained slice by slice; each row's head learns on its frozen
+    features, in the same steps from the same vertebrae, so that comparing rows compares heads.
 
     Attributes:
         name: of the manifest row.
         segmenter: row whose masks the crops imitate.
-        shards: of the crop cache; 20 patients with two vertebrae each.
-        passes: epochs over the cache, each with new augmentation.
-        batch: slices (encoder) or vertebrae (heads) a step.
+        shards: of the crop cache.
+        encoder_passes: epochs over the fractured slices and as many others.
+        head_passes: epochs over the vertebrae.
+        batch: slices (encoder) or vertebrae (head) a step.
     """
 
     name: str
@@ -73,10 +75,54 @@ class ClassifierPreset:
     architecture: str
     arguments: dict[str, Any]
     preprocess: Preprocess
-    shards: int
-    passes: int
-    batch: int
-    learning_rate: float
+    shards: int = 14
+    encoder_passes: int = 5
+    head_passes: int = 40
+    batch: int = 64
+    encoder_rate: float = 1e-3
+    head_rate: float = 1e-3
     weight_decay: float = 1e-2
     ema: float = 0.99
     seed: int = 7
+
+
+_CROP: Final = Preprocess(
+    orientation="RAS",
+    spacing_mm=None,
+    window=Window(level=500.0, width=1800.0),
+    crop_mm=(96.0, 96.0),
+    size_px=128,
+    n_slices=15,
+    neighbour_mm=1.5,
+    channels=("previous", "slice", "next", "mask"),
+)
+
+
+def _light(name: str, sequence: str | None, pooling: str) -> ClassifierPreset:
+    return ClassifierPreset(
+        name=name,
+        segmenter=SEGMENTER.name,
+        architecture="slice-classifier",
+        arguments={
+            "backbone": "tf_efficientnet_lite0",
+            "in_channels": len(_CROP.channels),
+            "features": 256,
+            "sequence": sequence,
+            "hidden": 128,
+            "pooling": pooling,
+            "top_k": 5,
+        },
+        preprocess=_CROP,
+    )
+
+
+CLASSIFIERS: Final = (
+    _light("cls-cnn-lite0", None, "top-k"),
+    _light("cls-bigru-lite0", "gru", "top-k"),
+    _light("cls-bigru-attention-lite0", "gru", "attention"),
+)
+
+PRESETS: Final[Mapping[str, SegmenterPreset | ClassifierPreset]] = {
+    preset.name: preset for preset in (SEGMENTER, *CLASSIFIERS)
+}
+"""By the name of the row that they train."""

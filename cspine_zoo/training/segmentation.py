@@ -20,7 +20,9 @@ from cspine_zoo.training.presets import SegmenterPreset
 class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
     """Patch number ``index`` of a preset; the shape changes from batch to batch."""
 
-    def __init__(self, preset: SegmenterPreset, anatomies: Sequence[Anatomy], first: int, count: int) -> None:
+    def __init__(
+        self, preset: SegmenterPreset, anatomies: Sequence[Anatomy], first: int, count: int
+    ) -> None:
         self.preset, self.anatomies, self.first, self.count = preset, anatomies, first, count
 
     def __len__(self) -> int:
@@ -30,7 +32,9 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         number = self.first + index
         shapes = self.preset.patches.shapes
         shape = shapes[(number // self.preset.batch) % len(shapes)]
-        patch = draw_patch(self.preset.seed * 1_000_003 + number, shape, self.preset.patches, self.anatomies)
+        patch = draw_patch(
+            self.preset.seed * 1_000_003 + number, shape, self.preset.patches, self.anatomies
+        )
         hu = apply_window(patch.hu.numpy(), self.preset.preprocess.window)
         return torch.from_numpy(hu)[None], patch.labels.long()
 
@@ -53,11 +57,18 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     true = torch.bincount(flat_labels, minlength=classes).float()
     predicted = probabilities.sum(dim=(0, 2, 3, 4))
     dice = (2 * overlap + 1) / (true + predicted + 1)
-    return cross_entropy + 1 - dice[1:][true[1:] > 0].mean() if (true[1:] > 0).any() else cross_entropy
+    return (
+        cross_entropy + 1 - dice[1:][true[1:] > 0].mean() if (true[1:] > 0).any() else cross_entropy
+    )
 
 
 def train_segmenter(
-    preset: SegmenterPreset, out: Path, anatomies: Sequence[Anatomy] = (), *, resume: bool = False, workers: int = 1
+    preset: SegmenterPreset,
+    out: Path,
+    anatomies: Sequence[Anatomy] = (),
+    *,
+    resume: bool = False,
+    workers: int = 1,
 ) -> nn.Module:
     """Train a segmenter and return its averaged network.
 
@@ -80,6 +91,14 @@ def train_segmenter(
         run.resume()
     first = run.step * preset.batch
     dataset = PatchDataset(preset, anatomies, first, preset.steps * preset.batch - first)
-    loader = DataLoader(dataset, batch_size=preset.batch, num_workers=workers, prefetch_factor=6 if workers else None)
-    run.fit((tuple(batch) for batch in loader), lambda batch: segmentation_loss(network(batch[0]), batch[1]))
+    loader = DataLoader(
+        dataset,
+        batch_size=preset.batch,
+        num_workers=workers,
+        prefetch_factor=6 if workers else None,
+    )
+    run.fit(
+        (tuple(batch) for batch in loader),
+        lambda batch: segmentation_loss(network(batch[0]), batch[1]),
+    )
     return run.result()
