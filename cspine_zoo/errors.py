@@ -65,7 +65,13 @@ class DownloadError(WeightsError):
     """No source delivered the file; ``attempts`` says what happened at each."""
 
     def __init__(
-        self, code: str, reason: str, *, file: str = "", hint: str = "", attempts: Sequence[str] = ()
+        self,
+        code: str,
+        reason: str,
+        *,
+        file: str = "",
+        hint: str = "",
+        attempts: Sequence[str] = (),
     ) -> None:
         self.attempts = tuple(attempts)
         tried = "".join(f"\n  - {attempt}" for attempt in self.attempts)
