@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -15,6 +16,7 @@ from cspine_zoo.errors import UsageError
 from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.models.registry import build
 from cspine_zoo.models.slice_classifier import SliceClassifier
+from cspine_zoo.synthetic.fracture import FIRST_LEVEL_ODDS
 from cspine_zoo.training.augment import augmented
 from cspine_zoo.training.crop_cache import Crops, dequantised
 from cspine_zoo.training.imagenet import start_from_imagenet
@@ -22,6 +24,9 @@ from cspine_zoo.training.loop import Run, Schedule
 from cspine_zoo.training.presets import ClassifierPreset
 
 LOG: Final = logging.getLogger(__name__)
+
+PREVALENCE: Final = sum(FIRST_LEVEL_ODDS) / len(FIRST_LEVEL_ODDS)
+"""Share of fractured vertebrae in RSNA 2022's training studies, 10.2 %."""
 
 _FROZEN_BLOCKS: Final = 2
 """Early blocks see edges, which ImageNet has taught; training them costs half of a step."""
@@ -104,11 +109,22 @@ def train_head(
             output.slice_logits, slices[chosen]
         )
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         if step % 200 == 0:
             LOG.info("%s: step %d/%d loss %.4f", preset.name, step, steps, float(loss.detach()))
+    _shift_prior(network, float(truth.mean()))
     return network.eval()
+
+
+def _shift_prior(network: SliceClassifier, trained_share: float) -> None:
+    """Move the head's bias from the share of fractures in training to that among patients.
+
+    The weights of a vertebra's slices sum to 1, so its logit moves by the same amount.
+    """
+    odds = math.log(PREVALENCE / (1 - PREVALENCE)) - math.log(trained_share / (1 - trained_share))
+    with torch.no_grad():
+        network.head.bias += odds
 
 
 @torch.inference_mode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -115,7 +114,7 @@ def _make_shard(
             levels=np.array(levels),
             seeds=np.array(seeds),
         )
-    os.replace(draft, _path(out, number))
+    draft.replace(_path(out, number))
     return number
 
 

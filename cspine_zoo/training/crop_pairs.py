@@ -87,7 +87,7 @@ def draw_crop_pairs(
 
 
 def coarse_mask(mask: torch.Tensor, geometry: Geometry, rng: np.random.Generator) -> np.ndarray:
-    """A mask as a segmenter on a coarse grid would give it: blocky, then smoothed, a little wrong."""
+    """A mask as a segmenter on a coarse grid gives it: blocky, then smoothed, a little wrong."""
     step = [s / g for g, s in zip(geometry.spacing_mm, (_MASK_GRID_MM,) * 3, strict=True)]
     size = [max(2, round(n / f)) for n, f in zip(mask.shape, step, strict=True)]
     share = functional.interpolate(mask.float()[None, None], size=size, mode="area")

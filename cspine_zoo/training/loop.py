@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -24,8 +23,16 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @dataclass(frozen=True)
 class Schedule:
-    """Optimisation of one run; the learning rate warms up over 3 % of the steps, then falls on a
-    cosine to zero.
+    """Optimisation of one run.
+
+    The learning rate warms up over 3 % of the steps, then falls on a cosine to zero.
+
+    Attributes:
+        steps: optimiser steps in all.
+        learning_rate: its peak.
+        weight_decay: of AdamW.
+        ema: decay of the averaged weights.
+        save_every: steps between two saved states.
     """
 
     steps: int
@@ -92,7 +99,7 @@ class Run(Generic[Network]):
             },
             draft,
         )
-        os.replace(draft, self.state_file)
+        draft.replace(self.state_file)
 
     def fit(
         self, batches: Iterable[tuple[Tensor, ...]], loss_of: Callable[[tuple[Tensor, ...]], Tensor]
@@ -116,7 +123,7 @@ class Run(Generic[Network]):
                     hint="Lower the learning rate; --resume goes on from the last saved state.",
                 )
             self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
             self.optimizer.step()
             self.averaged.update_parameters(self.network)

@@ -50,7 +50,7 @@ SEGMENTER: Final = SegmenterPreset(
         channels=("slice",),
     ),
     patches=PatchPreset(),
-    steps=2000,
+    steps=1600,
 )
 
 
@@ -76,7 +76,7 @@ class ClassifierPreset:
     arguments: dict[str, Any]
     preprocess: Preprocess
     shards: int = 14
-    encoder_passes: int = 5
+    encoder_passes: int = 4
     head_passes: int = 40
     batch: int = 64
     encoder_rate: float = 1e-3
