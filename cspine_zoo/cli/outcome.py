@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cspine_zoo.cli.console import Console, aligned
+from cspine_zoo.errors import StudyRejected
 from cspine_zoo.results import StudyPrediction
 
 if TYPE_CHECKING:
@@ -38,15 +40,16 @@ def predict_study(options: Namespace, console: Console) -> Outcome:
     """
     from cspine_zoo.inference.compare import compare
 
-    result = compare(
-        _read(options, console),
-        options.model,
-        segmenter=options.segmenter,
-        localizer=options.localizer,
-        device=options.device,
-        precision=options.precision,
-        progress=console.progress,
-    )
+    with _naming_the_study(options.study):
+        result = compare(
+            _read(options, console),
+            options.model,
+            segmenter=options.segmenter,
+            localizer=options.localizer,
+            device=options.device,
+            precision=options.precision,
+            progress=console.progress,
+        )
     return Outcome(result, result.to_dict(), _prediction_lines(result))
 
 
@@ -59,17 +62,31 @@ def segment_study(options: Namespace, console: Console) -> Outcome:
     from cspine_zoo.inference.segment import DEFAULT_SEGMENTER, segment
     from cspine_zoo.inference.study import summary_of
 
-    ct = _read(options, console)
-    found = segment(
-        ct,
-        options.segmenter or DEFAULT_SEGMENTER,
-        device=options.device,
-        precision=options.precision,
-        progress=console.progress,
-    )
+    with _naming_the_study(options.study):
+        ct = _read(options, console)
+        found = segment(
+            ct,
+            options.segmenter or DEFAULT_SEGMENTER,
+            device=options.device,
+            precision=options.precision,
+            progress=console.progress,
+        )
     result = StudyPrediction(summary_of(ct, found), (), found.label_map)
     answer = {**result.to_dict(), "segmentation": _segmentation(found, ct.report.seconds)}
     return Outcome(result, answer, _segmentation_lines(result, found))
+
+
+@contextmanager
+def _naming_the_study(study: str) -> Iterator[None]:
+    """What is found out behind the reader, such as a missing neck, is said of the whole study."""
+    try:
+        yield
+    except StudyRejected as refusal:
+        if refusal.file:
+            raise
+        raise StudyRejected(
+            refusal.code, refusal.reason, file=str(study), hint=refusal.hint
+        ) from refusal
 
 
 def _read(options: Namespace, console: Console) -> CTVolume:
