@@ -75,8 +75,8 @@ class ClassifierPreset:
     architecture: str
     arguments: dict[str, Any]
     preprocess: Preprocess
-    shards: int = 14
-    encoder_passes: int = 4
+    shards: int = 20
+    encoder_passes: int = 3
     head_passes: int = 40
     batch: int = 64
     encoder_rate: float = 1e-3
