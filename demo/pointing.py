@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import numpy as np
+
 import cspine_zoo as cz
+from viewer import Box
+
+# From the centroid of the outermost vertebra, along x, y and z: half the widest level and the
+# soft tissue beside it; spinous processes behind; the skull base above and T1 below.
+_MARGIN_MM: Final = (60.0, 55.0, 35.0)
 
 
 def most_suspicious(comparison: cz.Comparison) -> str:
@@ -38,3 +47,17 @@ def strongest_point(
         strongest = max(scores, key=lambda s: (s.weight or 0.0) * (s.probability or 1.0))
         z = strongest.position_mm
     return x, y, z
+
+
+def neck_box(comparison: cz.Comparison, geometry: cz.Geometry) -> Box | None:
+    """The part of the study around the vertebrae that were found; None if there are none."""
+    found = [v.centroid_mm for v in comparison.predictions[0].vertebrae if v.centroid_mm]
+    if not found:
+        return None
+    corners = np.array([np.min(found, axis=0), np.max(found, axis=0)])
+    corners += np.outer((-1, 1), _MARGIN_MM)
+    voxels = geometry.to_voxel(corners)
+    low = np.clip(np.floor(voxels.min(axis=0)), 0, np.array(geometry.shape) - 1).astype(int)
+    high = np.clip(np.ceil(voxels.max(axis=0)) + 1, low + 1, geometry.shape).astype(int)
+    i, j, k = ((int(first), int(behind)) for first, behind in zip(low, high, strict=True))
+    return i, j, k

@@ -17,6 +17,8 @@ from palette import LEVEL_COLOURS, rgb
 
 Plane = Literal["axial", "coronal", "sagittal"]
 Voxel = tuple[int, int, int]
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+"""First voxel and the one behind the last, along I, J and K."""
 Bytes2D = NDArray[np.uint8]
 
 WINDOWS: Final[Mapping[str, tuple[float, float]]] = {
@@ -51,11 +53,13 @@ class Look:
         window: a key of ``WINDOWS``.
         opacity: of the vertebra overlay, 0 to 1.
         crosshair: whether its lines are drawn.
+        box: the part of the study to show; None for all of it.
     """
 
     window: str = "Bone"
     opacity: float = 0.35
     crosshair: bool = True
+    box: Box | None = None
 
 
 def across(plane: Plane) -> int:
@@ -76,7 +80,8 @@ def plane_jpeg(
         look: window, opacity and crosshair.
     """
     columns, rows = _AXES[plane]
-    cut: list[Any] = [slice(None)] * 3
+    box = _shown(ct.geometry.shape, at, look.box)
+    cut: list[Any] = [slice(*extent) for extent in box]
     cut[across(plane)] = at[across(plane)]
     grey = windowed(_upright(ct.hu[tuple(cut)]), look.window)
     marks = None if labels is None else _upright(labels[tuple(cut)])
@@ -86,14 +91,25 @@ def plane_jpeg(
     size = (max(1, round(width_mm * scale)), max(1, round(height_mm * scale)))
     picture = _blend(grey, marks, size, look.opacity)
     if look.crosshair:
-        x = (ct.geometry.shape[columns] - 0.5 - at[columns]) * spacing[columns] * scale
-        y = (ct.geometry.shape[rows] - 0.5 - at[rows]) * spacing[rows] * scale
+        x = (box[columns][1] - 0.5 - at[columns]) * spacing[columns] * scale
+        y = (box[rows][1] - 0.5 - at[rows]) * spacing[rows] * scale
         _draw_crosshair(picture, x, y)
     # A square for all three planes, so that they and their sliders stand in line.
     square = Image.new("RGB", (_SIDE_PX, _SIDE_PX))
     square.paste(picture, ((_SIDE_PX - size[0]) // 2, (_SIDE_PX - size[1]) // 2))
     _draw_letters(square, _LETTERS[plane])
     return _jpeg(square)
+
+
+def _shown(shape: Voxel, at: Voxel, box: Box | None) -> Box:
+    """The box within the study, stretched where the crosshair has left it."""
+    i, j, k = (
+        (max(0, min(start, place)), min(size, max(stop, place + 1)))
+        for (start, stop), size, place in zip(
+            box or ((0, shape[0]), (0, shape[1]), (0, shape[2])), shape, at, strict=True
+        )
+    )
+    return i, j, k
 
 
 @dataclass(frozen=True)

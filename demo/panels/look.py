@@ -12,9 +12,9 @@ from figures.attention import attention_figure
 from markup import legend
 from palette import LEVEL_COLOURS
 from panels.results import PLOT_CONFIG, colours_of, page_ink
-from pointing import most_suspicious
+from pointing import most_suspicious, neck_box
 from state import SLIDERS, Study, crosshair, point_crosshair, visit
-from viewer import WINDOWS, Look, Plane, across, plane_jpeg
+from viewer import WINDOWS, Box, Look, Plane, across, plane_jpeg
 
 _PLANES: Final[tuple[tuple[Plane, str], ...]] = (
     ("axial", "feet → head"),
@@ -35,7 +35,8 @@ def show_planes() -> None:
     st.subheader("Look", anchor=False)
     label_map = memory.comparison.label_map if memory.comparison else None
     labels = None if label_map is None else label_map.labels
-    look = _choose_look(labels is not None)
+    box = neck_box(memory.comparison, study.ct.geometry) if memory.comparison else None
+    look = _choose_look(labels is not None, box)
     for column, (plane, direction) in zip(st.columns(3), _PLANES, strict=True):
         axis = across(plane)
         with column:
@@ -57,7 +58,7 @@ def show_planes() -> None:
     _show_readout(study, labels)
 
 
-def _choose_look(overlay: bool) -> Look:
+def _choose_look(overlay: bool, box: Box | None) -> Look:
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         window = st.segmented_control(
             "Window",
@@ -78,7 +79,10 @@ def _choose_look(overlay: bool) -> Look:
             width=260,
         )
         lines = st.toggle("Crosshair", value=True, key="lines", persist_state="session")
-    return Look(window, opacity / 100, lines)
+        near = st.toggle(
+            "Neck only", value=True, key="near", persist_state="session", disabled=box is None
+        )
+    return Look(window, opacity / 100, lines, box if near else None)
 
 
 def _show_readout(study: Study, labels: np.ndarray | None) -> None:

@@ -98,12 +98,12 @@ class Page:
     """The app, driven without a browser."""
 
     def __init__(self) -> None:
-        self.app = AppTest.from_file(str(demo_dir() / "app.py"), default_timeout=30)
+        self.app = AppTest.from_file(str(demo_dir() / "app.py"), default_timeout=120)
 
     def run(self) -> "Page":
         """Once through the script, and again until nothing is being worked on."""
         self.app.run()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 90
         while self._busy() and time.monotonic() < end:
             time.sleep(0.02)
             self.app.run()

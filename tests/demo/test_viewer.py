@@ -1,13 +1,16 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from cspine_zoo import LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
-from tests.demo.neck import SHAPE, centre_mm, neck
+from pointing import neck_box
+from tests.demo.neck import SHAPE, centre_mm, comparison, geometry, neck, prediction
 from viewer import Look, Plane, Strip, plane_jpeg, strip_jpeg, windowed
 
 BARE = Look(crosshair=False, opacity=0)
@@ -120,3 +123,29 @@ def test_a_slice_weighs_less_than_40_kib() -> None:
     noise = np.random.default_rng(0).normal(0, 60, (96, 96, 20)).astype(np.float32)
     ct = CTVolume(noise, Geometry((96, 96, 20), np.diag([1.0, 1.0, 2.0, 1.0])))
     assert len(plane_jpeg(ct, None, "axial", (48, 48, 10), Look())) < 40 * 1024
+
+
+def test_a_box_enlarges_what_it_holds_and_follows_the_crosshair() -> None:
+    ct, label_map = neck()
+    at = (32, 36, 48)
+    box = ((20, 44), (24, 48), (30, 66))
+    look = Look(opacity=0.9, crosshair=False)
+    whole = pixels(plane_jpeg(ct, label_map.labels, "axial", at, look))
+    near = pixels(plane_jpeg(ct, label_map.labels, "axial", at, replace(look, box=box)))
+    assert near.mean() > whole.mean()  # less air
+    outside = (2, 36, 48)
+    plain = pixels(plane_jpeg(ct, None, "axial", outside, replace(look, opacity=0, box=box)))
+    lined = pixels(plane_jpeg(ct, None, "axial", outside, Look(opacity=0, crosshair=True, box=box)))
+    column = int(np.argmax((np.abs(lined - plain).sum(axis=2) > 150).sum(axis=0)))
+    scale = 512 / (44 - 2)
+    assert column == pytest.approx((44 - 0.5 - 2) * scale, abs=2)
+
+
+def test_the_neck_lies_in_its_box() -> None:
+    ct, label_map = neck()
+    box = neck_box(comparison(), ct.geometry)
+    assert box is not None
+    for (start, stop), used in zip(box, np.nonzero(label_map.labels), strict=True):
+        assert start <= used.min()
+        assert used.max() < stop
+    assert neck_box(comparison([prediction("a", dict.fromkeys(LEVELS), None)]), geometry()) is None
