@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cspine_zoo import __version__
-from cspine_zoo.cli import demo, evaluate, predict, study, zoo
+from cspine_zoo.cli import demo, evaluate, predict, study, synthesize, train, zoo
 from cspine_zoo.cli.command import Command, Parser
 from cspine_zoo.cli.console import Console
 from cspine_zoo.errors import CSpineZooError
@@ -24,6 +24,8 @@ COMMANDS: Final[tuple[Command, ...]] = (
     zoo.DOWNLOAD,
     zoo.VERIFY,
     predict.PREDICT,
+    synthesize.SYNTHESIZE,
+    train.TRAIN,
     evaluate.EVALUATE,
     demo.DEMO,
 )
@@ -70,6 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output went away, as `| head` does; say nothing more to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        console.refuse(_machine_failed(error))
+        return 1
     except Exception as error:  # noqa: BLE001  the last resort, so that no user meets a traceback
         console.refuse(_unexpected(error))
         return 1
@@ -110,9 +115,24 @@ def _stdout_kept_clean(console: Console) -> Iterator[None]:
         yield
 
 
-def _unexpected(error: Exception) -> CSpineZooError:
+def _machine_failed(error: OSError) -> CSpineZooError:
+    """A full disk or a folder that belongs to somebody else is no defect of ours."""
+    _print_traceback(error)
+    return CSpineZooError(
+        "io_error",
+        f"{error.strerror or error}.",
+        file=str(error.filename or ""),
+        hint="Check that there is space, and that the file or folder may be used.",
+    )
+
+
+def _print_traceback(error: Exception) -> None:
     if os.environ.get(DEBUG_VARIABLE) == "1":
         traceback.print_exception(error, file=sys.stderr)
+
+
+def _unexpected(error: Exception) -> CSpineZooError:
+    _print_traceback(error)
     return CSpineZooError(
         "unexpected",
         f"{type(error).__name__}: {' '.join(str(error).split())}",

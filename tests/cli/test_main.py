@@ -43,6 +43,7 @@ def _raising(error: BaseException) -> Run:
         (KeyboardInterrupt(), 130),
         (ZeroDivisionError("by zero"), 1),
         (MemoryError(), 1),
+        (OSError(28, "No space left on device", "out.csv"), 1),
     ],
 )
 def test_each_kind_of_failure_has_its_exit_code(
