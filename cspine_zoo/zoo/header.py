@@ -20,7 +20,7 @@ _MAX_HEADER: Final = 100_000_000
 _ZIP: Final = "a zip archive, such as torch.save writes"
 _PICKLE: Final = "a Python pickle"
 _HINTS: Final = dict.fromkeys(
-    (_ZIP, _PICKLE), "Pickles can run code and are never loaded; see cspine-zoo convert."
+    (_ZIP, _PICKLE), "Pickles can run code and are never loaded here: ask for safetensors."
 )
 
 # First bytes of what servers, Git and torch.save deliver in place of safetensors.
