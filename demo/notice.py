@@ -19,7 +19,7 @@ _STYLE: Final = """
   background: #8a3b00; color: #ffffff;
   font-size: 0.8rem; line-height: 1.25; padding: 0.35rem 1rem; text-align: center;
 }
-.stMainBlockContainer { padding-top: 4.2rem; padding-bottom: 7rem; max-width: 1500px; }
+.stMainBlockContainer { padding-top: 3.6rem; padding-bottom: 7rem; max-width: 1500px; }
 @media (max-width: 640px) {
   .research-only { font-size: 0.68rem; padding: 0.3rem 0.5rem; }
   .stMainBlockContainer { padding-left: 0.9rem; padding-right: 0.9rem; }

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from scipy.ndimage import map_coordinates
 
 import cspine_zoo as cz
 from palette import LEVEL_COLOURS, rgb
@@ -130,7 +131,11 @@ class Strip:
 
 
 _STRIP_MM: Final = 0.4
-"""Size of a pixel of the sagittal picture: finer than what four screen pixels a mm can show."""
+"""Size of a pixel of the sagittal picture: a little coarser than a screen pixel beside the bars."""
+
+_FORWARD_MM: Final = 6.0
+"""Centroids lie in the canal; the middle of the picture lies a little before it, so that a narrow
+screen keeps the vertebral bodies."""
 
 
 def strip_jpeg(
@@ -146,13 +151,17 @@ def strip_jpeg(
     z = strip.top_mm - (np.arange(n_rows) + 0.5) * _STRIP_MM
     points = np.array(sorted(strip.path_mm, key=lambda point: point[2]), dtype=np.float64)
     x = np.interp(z, points[:, 2], points[:, 0])
-    y = points[:, 1].mean() + strip.width_mm / 2 - (np.arange(n_columns) + 0.5) * _STRIP_MM
+    y = (
+        points[:, 1].mean()
+        + _FORWARD_MM
+        + strip.width_mm / 2
+        - (np.arange(n_columns) + 0.5) * _STRIP_MM
+    )
     world = np.stack(np.broadcast_arrays(x[:, None], y[None, :], z[:, None]), axis=-1)
-    voxel = np.rint(ct.geometry.to_voxel(world)).astype(np.int64)
-    inside = ((voxel >= 0) & (voxel < np.array(ct.geometry.shape))).all(axis=-1)
-    index = tuple(np.where(inside, voxel[..., axis], 0) for axis in range(3))
-    grey = windowed(np.where(inside, ct.hu[index], np.float32(-1024)), look.window)
-    marks = None if labels is None else np.where(inside, labels[index], 0).astype(np.uint8)
+    voxel = np.moveaxis(ct.geometry.to_voxel(world), -1, 0)
+    hu = map_coordinates(ct.hu, voxel, order=1, mode="constant", cval=-1024.0)
+    marks = None if labels is None else map_coordinates(labels, voxel, order=0, mode="constant")
+    grey = windowed(hu, look.window)
     picture = _blend(grey, marks, (n_columns, n_rows), look.opacity)
     return _jpeg(picture)
 

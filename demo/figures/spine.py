@@ -30,7 +30,7 @@ _TRUTH_HEAD: Final = {
     "font": {"size": 12},
 }
 
-_BAR_PX: Final = 14
+_BAR_PX: Final = 13
 _BARS_MM: Final = PITCH_MM - 1.5
 _TOP_PX: Final = 26
 _PATIENT_ROW_PX: Final = 26
@@ -78,7 +78,7 @@ def spine_figure(content: SpineContent) -> go.Figure:
     """
     models = content.comparison.models()
     patient_px = _PATIENT_ROW_PX + _BAR_PX * len(models)
-    spine_px = content.layout.height_mm * max(3.7, _BAR_PX * len(models) / _BARS_MM)
+    spine_px = content.layout.height_mm * max(3.5, _BAR_PX * len(models) / _BARS_MM)
     height = spine_px + patient_px + _TOP_PX
     split = patient_px / (patient_px + spine_px)
     figure = go.Figure()
