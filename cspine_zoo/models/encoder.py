@@ -29,5 +29,5 @@ class SliceEncoder(nn.Module):
     def forward(self, slices: Tensor) -> Tensor:
         """Map (N, S, C, H, W) to features (N, S, F)."""
         studies, count = slices.shape[:2]
-        features = self.project(self.backbone(slices.flatten(0, 1)))
-        return cast(Tensor, features).unflatten(0, (studies, count))
+        features: Tensor = self.project(self.backbone(slices.flatten(0, 1)))
+        return cast(Tensor, features.unflatten(0, (studies, count)))

@@ -30,7 +30,7 @@ class SliceClassifier(nn.Module):
         dropout: probability before the head.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each is an argument that manifest rows name
         self,
         *,
         backbone: str,

@@ -243,7 +243,7 @@ class Body:
 
 
 def _vault(p: Tensor, depth: float) -> Tensor:
-    """The braincase ``depth`` mm below its outer surface; the posterior fossa reaches C1's height."""
+    """The braincase ``depth`` mm below its outside; the posterior fossa reaches C1's height."""
     main = ellipsoid(p, (0, -5, 92), (72 - depth, 88 - depth, 74 - depth))
     fossa = ellipsoid(p, (0, -44, 40), (54 - depth, 44 - depth, 42 - depth))
     return smooth_union([main, fossa], 12.0)

@@ -8,6 +8,7 @@ warp it like a parametric one.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Final
 import nibabel
 import numpy as np
 import torch
+from nibabel.filebasedimages import ImageFileError
 from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
@@ -66,8 +68,8 @@ def read_shapes(path: Path) -> dict[str, VertebraShape]:
     """Cervical vertebrae of a NIfTI label map.
 
     Args:
-        path: label map; numbered like VerSe (1-7 C1-C7), or with ``PATH.labels.json`` beside it
-            that maps ``"C1"``.. to its numbers.
+        path: label map; numbered like VerSe (1-7 C1-C7), or with a ``.labels.json`` of the same
+            name beside it that says what each number is, such as ``{"41": "C1"}``.
 
     Raises:
         UsageError: no such file, not a label map, C1 not above C7, or spinous processes not
@@ -99,7 +101,7 @@ def _read(path: Path) -> tuple[np.ndarray, Geometry]:
     try:
         image: Any = nibabel.load(path)
         voxels = np.asanyarray(image.dataobj)
-    except (OSError, ValueError, nibabel.filebasedimages.ImageFileError) as error:
+    except (OSError, ValueError, EOFError, zlib.error, ImageFileError) as error:
         raise UsageError(
             "bad_anatomy", f"cannot be read as NIfTI: {error}", file=str(path)
         ) from error
@@ -116,8 +118,15 @@ def _numbering(path: Path) -> Mapping[str, int]:
     beside = path.with_name(f"{stem}.labels.json")
     if not beside.exists():
         return LABEL_OF
-    table = json.loads(beside.read_text())
-    found = {str(name): int(number) for number, name in table.items() if str(number).isdigit()}
+    try:
+        table = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "bad_anatomy", f"cannot be read as JSON: {error}", file=str(beside)
+        ) from error
+    if not isinstance(table, dict):
+        raise UsageError("bad_anatomy", "is no JSON object of number to name", file=str(beside))
+    found = {str(name): int(number) for number, name in table.items() if str(number).isdecimal()}
     return {level: found.get(level, LABEL_OF[level]) for level in LEVELS}
 
 
@@ -144,7 +153,7 @@ def _body_centre(mask: np.ndarray, geometry: Geometry, level: str) -> np.ndarray
             best = piece
     if best is None:
         best = points
-    centre = best.mean(0)
+    centre = np.asarray(best.mean(0))
     if level == "C2":
         low = best[best[:, 2] < best[:, 2].min() + 14]
         centre = np.array([low[:, 0].mean(), low[:, 1].mean(), best[:, 2].min() + 9.0])

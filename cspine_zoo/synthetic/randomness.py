@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -43,7 +44,8 @@ class Waves:
         """Waves of standard deviation ``amplitude`` with wavelengths from a range in mm."""
         directions = rng.normal(size=(count, 3))
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        lengths = np.exp(rng.uniform(*np.log(wavelength_mm), size=(count, 1)))
+        shortest, longest = (float(end) for end in np.log(wavelength_mm))
+        lengths = np.exp(rng.uniform(shortest, longest, size=(count, 1)))
         amplitudes = rng.normal(size=(channels, count)) * amplitude * np.sqrt(2 / count)
         return cls(2 * np.pi * directions / lengths, rng.uniform(0, 2 * np.pi, count), amplitudes)
 
@@ -71,8 +73,8 @@ def noise(
     white = torch.from_numpy(rng.standard_normal(coarse, dtype=np.float32))
     shrink = float(np.prod([min(1.0, correlation_mm / s) for s in spacing_mm])) ** 0.5
     if coarse == list(shape):
-        return white * shrink
+        return cast(Tensor, white * shrink)
     fine = functional.interpolate(
         white[None, None], size=shape, mode="trilinear", align_corners=True
     )[0, 0]
-    return fine * (shrink / float(fine.std().clamp_min(1e-3)))
+    return cast(Tensor, fine * (shrink / float(fine.std().clamp_min(1e-3))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -57,7 +58,8 @@ class _Canvas:
         return self.lattice.sample(field, zero, np.array(self.shape), resolution_mm)
 
     def share(self, distance: Tensor) -> Tensor:
-        return (0.5 - distance / self.voxel_mm).clamp(0, 1)
+        share: Tensor = 0.5 - distance / self.voxel_mm
+        return share.clamp(0, 1)
 
     def paint(self, distance: Tensor, hu: float | Tensor) -> None:
         self.hu.lerp_(
@@ -95,9 +97,7 @@ class _Canvas:
                 continue
             region = tuple(slice(a, b) for a, b in zip(*block, strict=True))
             distance = self.lattice.sample(
-                lambda points, f=frame, h=half: disc_distance(f, h, points),
-                *block,
-                BONE_RESOLUTION_MM,
+                partial(disc_distance, frame, half), *block, BONE_RESOLUTION_MM
             )
             self.hu[region] = torch.lerp(
                 self.hu[region], torch.full_like(distance, self.tissues.disc), self.share(distance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -185,7 +186,7 @@ def _sagittal_angles(posture: Posture) -> list[float]:
 def _height_scales(posture: Posture, pitches: Mapping[str, float], gap: float) -> dict[str, float]:
     """Scale along each vertebra that leaves discs of about ``gap`` mm."""
     scales = {}
-    for above, level in zip(CHAIN, CHAIN[1:], strict=False):
+    for above, level in pairwise(CHAIN):
         room = pitches[level] if level == "C2" else 0.5 * (pitches[above] + pitches[level])
         disc = gap * posture.stretch * (1.0 if level.startswith("C") else 1.1)
         scales[level] = float(np.clip((room - disc) / (2 * SIZES[level].half_height), 0.72, 1.35))

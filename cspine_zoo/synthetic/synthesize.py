@@ -33,8 +33,18 @@ PRESETS: Final[Mapping[str, StudyPreset]] = {
     "held-out": StudyPreset(),
     "thin": StudyPreset(pixel_mm=(0.35, 0.55), slice_mm=(0.6, 1.0)),
     "sample": StudyPreset(pixel_mm=(0.8, 0.8), slice_mm=(1.5, 1.5), field_mm=(165.0, 165.0)),
+    "tiny": StudyPreset(
+        pixel_mm=(3.0, 4.0),
+        slice_mm=(3.0, 4.0),
+        field_mm=(120.0, 130.0),
+        above_mm=(8.0, 12.0),
+        below_mm=(8.0, 12.0),
+    ),
 }
-"""Seeds of different presets never meet: the preset's name is part of every seed."""
+"""Seeds of different presets never meet: the preset's name is part of every seed.
+
+``tiny`` has voxels too coarse to see a fracture in: it is for trying things out in seconds.
+"""
 
 FRACTURED_SHARE: Final = 0.476
 """Share of fractured studies in RSNA 2022's training set."""
@@ -73,6 +83,8 @@ class Order:
             raise UsageError("unknown_format", f"format is rsna or nifti, not {self.layout!r}")
         if self.count < 1:
             raise UsageError("bad_count", f"cannot make {self.count} studies")
+        if self.seed < 0:
+            raise UsageError("bad_seed", f"a seed is 0 or more, not {self.seed}")
 
 
 def synthesize(order: Order, *, workers: int | None = None) -> list[str]:
@@ -104,20 +116,22 @@ def synthesize(order: Order, *, workers: int | None = None) -> list[str]:
                 LOG.info("%d of %d scenes", scene + 1, len(scenes))
     if order.preview:
         first = [
-            draw_twins(_seed(order, scene), PRESETS[order.preset], anatomies)[0]
+            draw_twins(scene_seed(order, scene), PRESETS[order.preset], anatomies)[0]
             for scene in scenes[:6]
         ]
+        order.preview.parent.mkdir(parents=True, exist_ok=True)
         write_preview(first, order.preview)
     return names[: order.count]
 
 
-def _seed(order: Order, scene: int) -> int:
+def scene_seed(order: Order, scene: int) -> int:
+    """Seed of one patient of a set: its own for each preset, seed of the set and number."""
     return int(stream(order.seed, order.preset, scene).integers(2**62))
 
 
 def _make(order: Order, anatomies: Sequence[Anatomy], scene: int) -> list[str]:
     torch.set_num_threads(1)
-    seed = _seed(order, scene)
+    seed = scene_seed(order, scene)
     names = [_name(order, scene, state) for state in ("fractured", "whole")]
     wanted = _wanted(order, seed)
     done = written_uids(order.out) if order.layout == "rsna" else _written_nifti(order.out)
@@ -185,4 +199,6 @@ def _write_nifti(out: Path, study: StudyToWrite) -> None:
     ):
         image = nibabel.Nifti1Image(array, affine)
         image.header.set_xyzt_units("mm")
-        nibabel.save(image, out / f"{study.uid}{suffix}")
+        draft = out / f".draft-{study.uid}{suffix}"
+        nibabel.save(image, draft)
+        draft.replace(out / f"{study.uid}{suffix}")  # a file that is there is whole

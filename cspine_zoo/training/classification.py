@@ -124,7 +124,7 @@ def _shift_prior(network: SliceClassifier, trained_share: float) -> None:
     """
     odds = math.log(PREVALENCE / (1 - PREVALENCE)) - math.log(trained_share / (1 - trained_share))
     with torch.no_grad():
-        network.head.bias += odds
+        network.head.bias.add_(odds)
 
 
 @torch.inference_mode()

