@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 import cspine_zoo as cz
 from figures.attention import attention_figure
@@ -85,7 +86,7 @@ def _choose_look(overlay: bool, box: Box | None) -> Look:
     return Look(window, opacity / 100, lines, box if near else None)
 
 
-def _show_readout(study: Study, labels: np.ndarray | None) -> None:
+def _show_readout(study: Study, labels: NDArray[np.uint8] | None) -> None:
     at = crosshair()
     x, y, z = (float(value) for value in study.ct.geometry.to_world([float(n) for n in at]))
     hu = float(study.ct.hu[at])
@@ -95,8 +96,7 @@ def _show_readout(study: Study, labels: np.ndarray | None) -> None:
         text += f", in **{_LABEL_NAMES[value - 1] if value else 'no vertebra'}**"
     st.markdown(text)
     if labels is not None:
-        present = [value for value in np.unique(labels) if value in LEVEL_COLOURS]
-        st.html(legend({_LABEL_NAMES[value - 1]: LEVEL_COLOURS[int(value)] for value in present}))
+        st.html(legend(dict(zip(_LABEL_NAMES, LEVEL_COLOURS.values(), strict=True))))
     st.caption(
         "Radiological view: the patient's right (R) is on the left of the picture. "
         "A anterior, P posterior, S towards the head, I towards the feet."
