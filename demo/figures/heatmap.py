@@ -10,6 +10,7 @@ from verdict import short_names
 
 # Cividis keeps its order for every kind of colour vision (Nunez et al., PLOS ONE 2018).
 _SCALE: Final = "Cividis"
+_ROWS: Final = (*cz.LEVELS, cz.PATIENT_OVERALL)
 _LIGHT_FROM: Final = 0.5
 
 
@@ -21,17 +22,15 @@ def heatmap_figure(comparison: cz.Comparison, truth: Mapping[str, int], ink: str
         truth: 1 for a fracture, 0 for none, by row; fractured rows get a diamond at their name.
         ink: colour of the words around the cells.
     """
-    rows = [*cz.LEVELS, cz.PATIENT_OVERALL]
     models = comparison.models()
     short = short_names(models)
-    table = [comparison.probabilities(row) for row in rows]
-    limits = [comparison.thresholds(row) for row in rows]
+    table = [comparison.probabilities(row) for row in _ROWS]
     figure = go.Figure(
         go.Heatmap(
             z=[list(column) for column in zip(*table, strict=True)],
-            x=[_title(row, truth) for row in rows],
+            x=[_title(row, truth) for row in _ROWS],
             y=[short[model] for model in models],
-            customdata=[[model] * len(rows) for model in models],
+            customdata=[[model] * len(_ROWS) for model in models],
             hovertemplate="%{customdata}<br>%{x}: %{z:.3f}<extra></extra>",
             colorscale=_SCALE,
             zmin=0,
@@ -41,15 +40,7 @@ def heatmap_figure(comparison: cz.Comparison, truth: Mapping[str, int], ink: str
             showscale=False,
         )
     )
-    cells = [(r, m) for m in range(len(models)) for r in range(len(rows))]
-    figure.add_scatter(
-        x=[_title(rows[r], truth) for r, _ in cells],
-        y=[short[models[m]] for _, m in cells],
-        mode="text",
-        text=[_cell(table[r][m], limits[r][m]) for r, m in cells],
-        textfont={"size": 12, "color": [_on_cell(table[r][m], ink) for r, m in cells]},
-        hoverinfo="skip",
-    )
+    _add_numbers(figure, comparison, truth, ink)
     figure.update_layout(
         height=70 + 44 * len(models),
         font={"color": ink},
@@ -69,6 +60,27 @@ def heatmap_figure(comparison: cz.Comparison, truth: Mapping[str, int], ink: str
         automargin=True,
     )
     return figure
+
+
+def _add_numbers(
+    figure: go.Figure, comparison: cz.Comparison, truth: Mapping[str, int], ink: str
+) -> None:
+    """The number of every cell, in the colour that its ground needs."""
+    short = short_names(comparison.models())
+    cells = [
+        (_title(row, truth), short[model], value, threshold)
+        for m, model in enumerate(comparison.models())
+        for row in _ROWS
+        for value, threshold in [(comparison.probabilities(row)[m], comparison.thresholds(row)[m])]
+    ]
+    figure.add_scatter(
+        x=[x for x, _, _, _ in cells],
+        y=[y for _, y, _, _ in cells],
+        mode="text",
+        text=[_cell(value, threshold) for _, _, value, threshold in cells],
+        textfont={"size": 12, "color": [_on_cell(value, ink) for _, _, value, _ in cells]},
+        hoverinfo="skip",
+    )
 
 
 def _on_cell(value: float | None, ink: str) -> str:

@@ -159,17 +159,29 @@ def _add_bars(
         hoverinfo="text",
         yaxis=axis,
     )
-    ticks_x: list[float | None] = []
-    ticks_y: list[float | None] = []
-    for height, threshold, value in zip(heights, thresholds, values, strict=True):
-        if value is not None:
-            ticks_x += [threshold, threshold, None]
-            ticks_y += [height - lane.width * 0.58, height + lane.width * 0.58, None]
+    known = [
+        (height, threshold)
+        for height, threshold, value in zip(heights, thresholds, values, strict=True)
+        if value is not None
+    ]
+    _add_thresholds(figure, lane, known, (axis, content.ink))
+
+
+def _add_thresholds(
+    figure: go.Figure, lane: _Lane, known: Sequence[tuple[float, float]], style: tuple[str, str]
+) -> None:
+    """An upright tick through each bar, at the variant's own threshold."""
+    axis, colour = style
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for height, threshold in known:
+        x += [threshold, threshold, None]
+        y += [height - lane.width * 0.58, height + lane.width * 0.58, None]
     figure.add_scatter(
-        x=ticks_x,
-        y=ticks_y,
+        x=x,
+        y=y,
         mode="lines",
-        line={"color": content.ink, "width": 2},
+        line={"color": colour, "width": 2},
         hoverinfo="skip",
         name=f"threshold of {lane.model}",
         yaxis=axis,
