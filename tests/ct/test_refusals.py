@@ -51,8 +51,9 @@ def copy(folder: Path, target: Path) -> Path:
         (bytes(128) + b"DICM", "truncated"),
         (bytes(128) + b"DICM" + bytes(range(256)) * 4, "truncated"),
         (b"\x1f\x8b" + bytes(100), "truncated"),
-        (gzip.compress(b"not a volume" * 100), "bad_nifti"),
+        (gzip.compress(b"not a volume" * 100, mtime=0), "bad_nifti"),
     ],
+    ids=["empty", "pdf", "zip", "7z", "rar", "dicom-end", "dicom-noise", "gzip-end", "gzip"],
 )
 def test_single_files(content, code, tmp_path):
     path = tmp_path / "upload"
