@@ -34,6 +34,31 @@ _ATLAS_OFFSET_MM: Final = np.array([0.0, 10.5, 21.0])
 
 
 @dataclass(frozen=True, eq=False)
+class _Part:
+    """One vertebra of a label map: its voxels within their bounding box.
+
+    Attributes:
+        mask: bool, the box.
+        low: (3,) index of the box in the map.
+        geometry: of the whole map.
+    """
+
+    mask: np.ndarray
+    low: np.ndarray
+    geometry: Geometry
+
+    @classmethod
+    def cut(cls, mask: np.ndarray, geometry: Geometry) -> _Part:
+        """The box of the true voxels of a map."""
+        box = ndimage.find_objects(mask.view(np.uint8))[0]
+        return cls(mask[box], np.array([side.start for side in box]), geometry)
+
+    def world(self, voxels: np.ndarray) -> np.ndarray:
+        """World mm (n, 3) of the true voxels of an array over the box."""
+        return self.geometry.to_world((np.argwhere(voxels) + self.low).astype(float))
+
+
+@dataclass(frozen=True, eq=False)
 class SampledShape:
     """A signed distance on a grid in the vertebra's frame.
 
@@ -85,8 +110,8 @@ def read_shapes(path: Path) -> dict[str, VertebraShape]:
             file=str(path),
             hint="Give a map of C1-C7.",
         )
-    masks = {level: labels == numbers[level] for level in present}
-    centres = {level: _body_centre(masks[level], geometry, level) for level in present}
+    parts = {level: _Part.cut(labels == numbers[level], geometry) for level in present}
+    centres = {level: _body_centre(parts[level], level) for level in present}
     if centres[present[0]][2] <= centres[present[-1]][2]:
         raise UsageError(
             "bad_anatomy",
@@ -94,7 +119,14 @@ def read_shapes(path: Path) -> dict[str, VertebraShape]:
             file=str(path),
             hint="Check its orientation.",
         )
-    return {level: _shape(level, masks[level], geometry, centres, path) for level in present}
+    if not _bodies_in_front(parts):
+        raise UsageError(
+            "bad_anatomy",
+            "the spinous processes are not behind the bodies",
+            file=str(path),
+            hint="Check its orientation.",
+        )
+    return {level: _shape(level, parts[level], centres) for level in present}
 
 
 def _read(path: Path) -> tuple[np.ndarray, Geometry]:
@@ -130,25 +162,38 @@ def _numbering(path: Path) -> Mapping[str, int]:
     return {level: found.get(level, LABEL_OF[level]) for level in LEVELS}
 
 
-def _body_centre(mask: np.ndarray, geometry: Geometry, level: str) -> np.ndarray:
+def _bodies_in_front(parts: Mapping[str, _Part]) -> bool:
+    """Whether bone is heavy in front and thin behind, as body and spinous process are.
+
+    C1 has neither and does not count.
+    """
+    leans = []
+    for level, part in parts.items():
+        y = part.world(part.mask)[:, 1]
+        leans.append(0.0 if level == "C1" else y.mean() - 0.5 * (y.min() + y.max()))
+    return sum(leans) > 0
+
+
+def _body_centre(part: _Part, level: str) -> np.ndarray:
     """Centre of the body in world mm: the foremost piece of the vertebra near its midline.
 
     C2's piece includes the dens, so its centre is taken 9 mm above its lower end; C1's is the
     anterior arch.
     """
-    points = geometry.to_world(np.argwhere(mask).astype(float))
+    geometry = part.geometry
+    points = part.world(part.mask)
     middle = 0.5 * (points[:, 0].min() + points[:, 0].max())
-    i = np.arange(mask.shape[0])
+    i = np.arange(part.mask.shape[0]) + part.low[0]
     band = (
         np.abs(geometry.to_world(np.stack([i, 0 * i, 0 * i], 1).astype(float))[:, 0] - middle) < 3.0
     )
-    pieces, count = ndimage.label(mask & band[:, None, None])
+    pieces, count = ndimage.label(part.mask & band[:, None, None])
     sizes = (
         ndimage.sum_labels(np.ones_like(pieces), pieces, range(1, count + 1)) * geometry.voxel_mm3
     )
     best: np.ndarray | None = None
     for index in np.flatnonzero(sizes > 60.0) + 1:
-        piece = geometry.to_world(np.argwhere(pieces == index).astype(float))
+        piece = part.world(pieces == index)
         if best is None or piece[:, 1].mean() > best[:, 1].mean():
             best = piece
     if best is None:
@@ -160,9 +205,7 @@ def _body_centre(mask: np.ndarray, geometry: Geometry, level: str) -> np.ndarray
     return centre
 
 
-def _shape(
-    level: str, mask: np.ndarray, geometry: Geometry, centres: Mapping[str, np.ndarray], path: Path
-) -> SampledShape:
+def _shape(level: str, part: _Part, centres: Mapping[str, np.ndarray]) -> SampledShape:
     order = list(centres)
     place = order.index(level)
     upper = order[max(place - 1, 1 if "C1" in centres and place > 0 else 0)]
@@ -180,24 +223,20 @@ def _shape(
             1, order.index(lower) - order.index(upper)
         )
         stretch = float(natural / SIZES[level].pitch)
-    points = geometry.to_world(np.argwhere(mask).astype(float)) - centres[level]
-    if level not in ("C1",) and (points @ rotation)[:, 1].mean() > 0:
-        raise UsageError(
-            "bad_anatomy", f"{level}'s spinous process is not behind its body", file=str(path)
-        )
-    return SampledShape(level, _local_distance(mask, geometry, origin, rotation, stretch))
+    return SampledShape(level, _local_distance(part, origin, rotation, stretch))
 
 
 def _local_distance(
-    mask: np.ndarray, geometry: Geometry, origin: np.ndarray, rotation: np.ndarray, stretch: float
+    part: _Part, origin: np.ndarray, rotation: np.ndarray, stretch: float
 ) -> Tensor:
     """Signed distance resampled into the vertebra's frame, heights brought to the average."""
-    where = np.argwhere(mask)
+    geometry = part.geometry
     margin = np.ceil(14.0 / np.asarray(geometry.spacing_mm)).astype(int)
-    low = np.maximum(where.min(0) - margin, 0)
-    high = np.minimum(where.max(0) + margin + 1, mask.shape)
-    box = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    box = np.pad(box, [(int(m),) * 2 for m in margin])
+    start, stop = part.low, part.low + part.mask.shape
+    low = np.maximum(start - margin, 0)
+    high = np.minimum(stop + margin, geometry.shape)
+    box = np.pad(part.mask, [(int(m),) * 2 for m in margin])
+    box = np.pad(box, [(int(a), int(b)) for a, b in zip(start - low, high - stop, strict=True)])
     outside = ndimage.distance_transform_edt(~box, sampling=geometry.spacing_mm)
     inside = ndimage.distance_transform_edt(box, sampling=geometry.spacing_mm)
     distance = ndimage.gaussian_filter(
