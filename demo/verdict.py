@@ -74,7 +74,7 @@ def _numbers(comparison: cz.Comparison, row: str) -> str:
 
 def _state(comparison: cz.Comparison, row: str) -> str:
     above, scored = comparison.votes(row)
-    return "fractured" if 2 * above > scored else "in dispute"
+    return "called fractured" if 2 * above > scored else "in dispute"
 
 
 def _vote(comparison: cz.Comparison, row: str) -> str:

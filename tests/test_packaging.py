@@ -57,16 +57,18 @@ def test_the_wheel_carries_all_that_a_prediction_and_the_page_need(wheel: Path) 
 
 def test_a_wheel_in_an_empty_environment_predicts(installed: Path, tmp_path: Path) -> None:
     program = str(installed / "cspine-zoo")
-    where = _run([str(installed / "python"), "-c", "import cspine_zoo as c; print(c.__file__)"])
+    show = "import cspine_zoo as c; print(c.__file__)"
+    where = _run([str(installed / "python"), "-c", show], cwd=tmp_path)
     assert str(installed.parent) in where
     sample = _run(
         [
             str(installed / "python"),
             "-c",
             "import cspine_zoo; print(cspine_zoo.sample_studies()[0].path)",
-        ]
+        ],
+        cwd=tmp_path,
     ).strip()
-    models = [row for row in json.loads(_run([program, "models", "cls-*", "--json"]))]
+    models = [row for row in json.loads(_run([program, "models", "cls-*", "--json"], cwd=tmp_path))]
     bundled = next(row["name"] for row in models if row["available"] == "bundled")
     answer = _run([program, "predict", sample, "--model", bundled, "--json"], cwd=tmp_path)
     prediction = json.loads(answer)["predictions"][0]

@@ -17,6 +17,8 @@ _IMAGE_END: Final = 0.33
 _BARS: Final = (0.43, 1.0)
 _NUMBERS_END: Final = 1.17
 """Rows end beyond 1, where the number of a full bar stands."""
+_NUMBER: Final = 0.16
+"""Room of a number on the axis of probability, on a narrow screen."""
 _TRUTH_X: Final = 1.25
 _X_END: Final = 1.31
 _TRUTH_HEAD: Final = {
@@ -142,12 +144,6 @@ def _add_bars(
         x=[value or 0.0 for value in values],
         y=heights,
         width=lane.width,
-        text=["" if value is None else f"{value:.2f}" for value in values],
-        textposition="outside",
-        textangle=0,
-        textfont={"color": content.ink},
-        cliponaxis=False,
-        constraintext="none",
         marker={"color": lane.colour, "line": {"width": 0}},
         selected={"marker": {"opacity": 1}},
         unselected={"marker": {"opacity": 1}},
@@ -160,21 +156,25 @@ def _add_bars(
         yaxis=axis,
     )
     known = [
-        (height, threshold)
+        (height, threshold, value)
         for height, threshold, value in zip(heights, thresholds, values, strict=True)
         if value is not None
     ]
     _add_thresholds(figure, lane, known, (axis, content.ink))
+    _add_numbers(figure, lane, known, (axis, content.ink))
 
 
 def _add_thresholds(
-    figure: go.Figure, lane: _Lane, known: Sequence[tuple[float, float]], style: tuple[str, str]
+    figure: go.Figure,
+    lane: _Lane,
+    known: Sequence[tuple[float, float, float]],
+    style: tuple[str, str],
 ) -> None:
     """An upright tick through each bar, at the variant's own threshold."""
     axis, colour = style
     x: list[float | None] = []
     y: list[float | None] = []
-    for height, threshold in known:
+    for height, threshold, _ in known:
         x += [threshold, threshold, None]
         y += [height - lane.width * 0.58, height + lane.width * 0.58, None]
     figure.add_scatter(
@@ -184,6 +184,28 @@ def _add_thresholds(
         line={"color": colour, "width": 2},
         hoverinfo="skip",
         name=f"threshold of {lane.model}",
+        yaxis=axis,
+    )
+
+
+def _add_numbers(
+    figure: go.Figure,
+    lane: _Lane,
+    known: Sequence[tuple[float, float, float]],
+    style: tuple[str, str],
+) -> None:
+    """The number behind the end of each bar, and behind a threshold that stands just there."""
+    axis, colour = style
+    figure.add_scatter(
+        x=[limit if value <= limit < value + _NUMBER else value for _, limit, value in known],
+        y=[height for height, _, _ in known],
+        mode="text",
+        text=[f"{value:.2f}" for _, _, value in known],
+        textposition="middle right",
+        textfont={"size": 11, "color": colour},
+        cliponaxis=False,
+        hoverinfo="skip",
+        name=f"numbers of {lane.model}",
         yaxis=axis,
     )
 

@@ -43,6 +43,8 @@ def show_verdict_and_picture() -> None:
     st.subheader(headline(comparison), anchor=False)
     lines = {name: (colours[name], sentence(comparison, name)) for name in comparison.models()}
     st.html(variant_lines(lines))
+    if study.truth:
+        st.markdown(f"◆ **{truth_sentence(study.truth)}**")
     told = study.ct.report.warnings
     show_notices([notice for notice in comparison.study.warnings if notice not in told])
     content = SpineContent(

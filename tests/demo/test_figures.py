@@ -39,6 +39,11 @@ def bars(figure: go.Figure, model: str, axis: str = "y") -> Any:
     return next(t for t in figure.data if t.type == "bar" and t.name == model and t.yaxis == axis)
 
 
+def numbers(figure: go.Figure, model: str, axis: str = "y") -> Any:
+    name = f"numbers of {model}"
+    return next(t for t in figure.data if t.name == name and t.yaxis == axis)
+
+
 def test_a_bar_a_variant_stands_at_the_height_of_its_vertebra() -> None:
     result = comparison()
     figure = picture(result)
@@ -54,18 +59,24 @@ def test_bars_carry_number_level_colour_and_threshold() -> None:
     figure = picture(result)
     bar = bars(figure, "cls-bigru-lite0")
     assert bar.x[4] == 0.84
-    assert bar.text[4] == "0.84"
+    assert numbers(figure, "cls-bigru-lite0").text[4] == "0.84"
     assert list(bar.customdata[4]) == ["C5", "cls-bigru-lite0"]
     assert bar.marker.color == colours(result)["cls-bigru-lite0"]
     tick = next(t for t in figure.data if t.name == "threshold of cls-bigru-lite0")
     assert {x for x in tick.x if x is not None} == {0.5}
 
 
+def test_a_number_stands_clear_of_the_threshold() -> None:
+    figure = picture(comparison([prediction("a", {"C1": 0.45, "C2": 0.6, "C3": 0.1}, 0.5)]))
+    assert list(numbers(figure, "a").x[:3]) == [0.5, 0.6, 0.1]
+
+
 def test_the_patient_is_the_last_row() -> None:
-    bar = bars(picture(comparison()), "cls-bigru-attention-lite0", "y2")
-    assert list(bar.text) == ["0.97"]
+    figure = picture(comparison())
+    bar = bars(figure, "cls-bigru-attention-lite0", "y2")
+    assert list(numbers(figure, "cls-bigru-attention-lite0", "y2").text) == ["0.97"]
     assert bar.customdata[0][0] == cz.PATIENT_OVERALL
-    axes = picture(comparison()).layout
+    axes = figure.layout
     assert axes.yaxis2.domain[1] < axes.yaxis.domain[0]
 
 
@@ -92,7 +103,8 @@ def test_truth_is_marked_where_it_is_known_and_nowhere_else() -> None:
 def test_a_level_that_was_not_found_keeps_its_row_without_bars() -> None:
     result = comparison([prediction(name, {"C7": None}, 0.2) for name in ("a", "b")])
     figure = picture(result)
-    assert bars(figure, "a").text[6] == ""
+    assert bars(figure, "a").x[6] == 0
+    assert len(numbers(figure, "a").text) == 6
     assert any("not found" in (note.text or "") for note in figure.layout.annotations)
     rows = spine_layout(result, geometry()).rows
     assert rows[6].centre_mm is None
@@ -102,7 +114,7 @@ def test_a_level_that_was_not_found_keeps_its_row_without_bars() -> None:
 def test_nothing_found_still_makes_a_picture() -> None:
     nothing = dict.fromkeys(cz.LEVELS)
     figure = picture(comparison([prediction("a", nothing, None)]))
-    assert set(bars(figure, "a").text) == {""}
+    assert not numbers(figure, "a").text
 
 
 def test_the_slice_is_a_jpeg_as_high_as_the_rows() -> None:

@@ -37,7 +37,7 @@ def test_the_notice_stands_on_every_page(page: Page) -> None:
 
 def test_a_run_shows_verdicts_picture_table_and_downloads(page: Page) -> None:
     page.run().press("Run")
-    assert "C5 fractured: 0.22, 0.84, 0.91" in page.words
+    assert "C5 called fractured: 0.22, 0.84, 0.91" in page.words
     assert "Known truth: fracture of C5." in page.words
     for name in VARIANTS:
         assert name in page.words

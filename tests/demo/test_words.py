@@ -9,7 +9,7 @@ from verdict import headline, sentence, short_names, truth_sentence
 
 def test_the_headline_gives_level_numbers_and_vote() -> None:
     assert headline(comparison()) == (
-        "C5 fractured: 0.22, 0.84, 0.91; two of three variants over their threshold. "
+        "C5 called fractured: 0.22, 0.84, 0.91; two of three variants over their threshold. "
         "C6 in dispute: 0.05, 0.05, 0.55; one of three variants over its threshold."
     )
 
