@@ -28,6 +28,7 @@ class SliceClassifier(nn.Module):
         pooling: ``"mean"``, ``"top-k"`` or ``"attention"``.
         top_k: slices that ``"top-k"`` averages.
         dropout: probability before the head.
+        encoder_pool: of the slice encoder, over the pixels.
     """
 
     def __init__(  # noqa: PLR0913  each is an argument that manifest rows name
@@ -41,9 +42,10 @@ class SliceClassifier(nn.Module):
         pooling: str,
         top_k: int = 5,
         dropout: float = 0.2,
+        encoder_pool: str = "avg",
     ) -> None:
         super().__init__()
-        self.encoder = SliceEncoder(backbone, in_channels, features)
+        self.encoder = SliceEncoder(backbone, in_channels, features, encoder_pool)
         self.sequence: nn.Module = nn.Identity()
         if sequence is not None:
             recurrent = RecurrentSequence(sequence, features, hidden)

@@ -1,15 +1,13 @@
-"""Training of the slice classifiers: one encoder slice by slice, then heads on its features."""
+"""Training of the slice classifiers' heads, on the features of one trained encoder."""
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 from torch.nn import functional
 
 from cspine_zoo.errors import UsageError
@@ -17,63 +15,15 @@ from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.models.registry import build
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.synthetic.fracture import FIRST_LEVEL_ODDS
-from cspine_zoo.training.augment import augmented
+from cspine_zoo.training.augment import posed, random_poses, revalued
 from cspine_zoo.training.crop_cache import Crops, dequantised
-from cspine_zoo.training.imagenet import start_from_imagenet
-from cspine_zoo.training.loop import Run, Schedule
+from cspine_zoo.training.loop import Schedule
 from cspine_zoo.training.presets import ClassifierPreset
 
 LOG: Final = logging.getLogger(__name__)
 
 PREVALENCE: Final = sum(FIRST_LEVEL_ODDS) / len(FIRST_LEVEL_ODDS)
 """Share of fractured vertebrae in RSNA 2022's training studies, 10.2 %."""
-
-_FROZEN_BLOCKS: Final = 2
-"""Early blocks see edges, which ImageNet has taught; training them costs half of a step."""
-
-
-def train_encoder(
-    preset: ClassifierPreset, crops: Crops, out: Path, *, resume: bool = False
-) -> SliceEncoder:
-    """Train the slice encoder on single slices with known truth.
-
-    A slice of a broken vertebra is positive where the fracture shows on it; all other slices,
-    and all of the whole twin, are negative. Every fractured slice comes with its twin.
-
-    Args:
-        preset: of any row; only its encoder matters here.
-        crops: the cache.
-        out: directory of the run's state.
-        resume: go on from the state in ``out``.
-
-    Raises:
-        TrainingStopped: the loss is no longer finite.
-    """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(preset.seed)
-    network = _network(preset)
-    start_from_imagenet(network.encoder, str(preset.arguments["backbone"]))
-    _freeze_early(network)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = preset.encoder_passes * 2 * int(crops.slice_labels.sum()) // preset.batch
-    run = Run(network, Schedule(steps, preset.encoder_rate, preset.weight_decay, preset.ema), out)
-    if resume:
-        run.resume()
-    channels = preset.preprocess.channels
-
-    def loss(batch: tuple[Tensor, ...]) -> Tensor:
-        _keep_frozen(network)
-        images = batch[0].contiguous(memory_format=torch.channels_last)
-        features = network.encoder(images[:, None])
-        logits = network.score(features).slice_logits[:, 0]
-        return functional.binary_cross_entropy_with_logits(logits, batch[1])
-
-    def batches() -> Iterator[tuple[Tensor, ...]]:
-        for step in range(run.step, steps):
-            yield _slice_batch(crops, preset, step, channels.index("mask"))
-
-    run.fit(batches(), loss)
-    return run.result().encoder
 
 
 def train_head(
@@ -146,7 +96,9 @@ def encoder_features(
             for images in pair:
                 tensor = dequantised(torch.from_numpy(images), channels)
                 if view:
-                    tensor = augmented(tensor, generator, channels.index("mask"))
+                    poses = random_poses(1, generator).expand(len(tensor), -1, -1)
+                    moved = posed(tensor, poses)
+                    tensor = revalued(moved, generator, channels.index("mask"))
                 rows.append(encoder(tensor[None])[0])
         stacks.append(torch.stack(rows))
         LOG.info("features of view %d of %d", view + 1, views)
@@ -162,39 +114,3 @@ def _network(preset: ClassifierPreset) -> SliceClassifier:
     if not isinstance(network, SliceClassifier):
         raise UsageError("wrong_preset", f"{preset.name} is no slice classifier")
     return network
-
-
-def _freeze_early(network: SliceClassifier) -> None:
-    backbone: nn.Module = network.encoder.backbone
-    for name, parameter in backbone.named_parameters():
-        early = any(name.startswith(f"blocks.{block}.") for block in range(_FROZEN_BLOCKS))
-        if early or name.startswith(("conv_stem.", "bn1.")):
-            parameter.requires_grad_(False)
-
-
-def _keep_frozen(network: SliceClassifier) -> None:
-    """Frozen layers also keep their batch statistics."""
-    network.encoder.backbone.bn1.eval()
-    for block in list(network.encoder.backbone.blocks)[:_FROZEN_BLOCKS]:
-        block.eval()
-
-
-def _slice_batch(
-    crops: Crops, preset: ClassifierPreset, step: int, mask_channel: int
-) -> tuple[Tensor, Tensor]:
-    """Half fractured slices with their twins, half random slices of either."""
-    generator = Generator().manual_seed(preset.seed * 1_000_003 + step)
-    positives = torch.from_numpy(crops.slice_labels).nonzero()
-    pick = positives[torch.randint(len(positives), (preset.batch // 4,), generator=generator)]
-    rest = preset.batch - 2 * len(pick)
-    pairs = torch.randint(len(crops.images), (rest,), generator=generator)
-    slices = torch.randint(crops.slice_labels.shape[1], (rest,), generator=generator)
-    states = torch.randint(2, (rest,), generator=generator)
-    pair = torch.cat((pick[:, 0], pick[:, 0], pairs)).numpy()
-    place = torch.cat((pick[:, 1], pick[:, 1], slices)).numpy()
-    state = torch.cat((torch.zeros(len(pick)), torch.ones(len(pick)), states)).long().numpy()
-    images = dequantised(
-        torch.from_numpy(crops.images[pair, state, place]), preset.preprocess.channels
-    )
-    truth = torch.from_numpy((state == 0) & crops.slice_labels[pair, place]).float()
-    return augmented(images, generator, mask_channel), truth

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,12 +32,15 @@ class Crops:
 
     Attributes:
         images: uint8 (P, 2, S, C, H, W); intensities -1..1 and masks 0..1 on 0..255.
+        fracture_maps: uint8 (P, S, M, M), share of the fracture in each cell of the broken
+            crop, 0..1 on 0..255.
         slice_labels: bool (P, S), slices of the broken crop that show the fracture.
         levels: int (P,) labels 1-7.
         seeds: int (P,) of the scenes.
     """
 
     images: np.ndarray
+    fracture_maps: np.ndarray
     slice_labels: np.ndarray
     levels: np.ndarray
     seeds: np.ndarray
@@ -76,15 +79,12 @@ def make_crops(
 
 def read_crops(out: Path) -> Crops:
     """All shards of a cache, in order."""
-    loaded = list(_shards(out))
-    images, labels, levels, seeds = (np.concatenate(column) for column in zip(*loaded, strict=True))
-    return Crops(images, labels, levels, seeds)
-
-
-def _shards(out: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
+    columns: dict[str, list[np.ndarray]] = {field.name: [] for field in fields(Crops)}
     for path in sorted(out.glob("crops-*.npz")):
         with np.load(path) as shard:
-            yield shard["images"], shard["slice_labels"], shard["levels"], shard["seeds"]
+            for name, column in columns.items():
+                column.append(shard[name])
+    return Crops(**{name: np.concatenate(column) for name, column in columns.items()})
 
 
 def _path(out: Path, number: int) -> Path:
@@ -95,13 +95,15 @@ def _make_shard(
     out: Path, preprocess: Preprocess, anatomies: Sequence[Anatomy], seed: int, number: int
 ) -> int:
     torch.set_num_threads(1)
-    images, labels, levels, seeds = [], [], [], []
+    images, maps, labels, levels, seeds = [], [], [], [], []
+    height, width = preprocess.crop_mm or (0.0, 0.0)
     for scene in range(number * SCENES_A_SHARD, (number + 1) * SCENES_A_SHARD):
         for pair in draw_crop_pairs(seed * 1_000_003 + scene, preprocess, anatomies):
-            visible = pair.fracture_mm2 > _VISIBLE_MM2
+            visible = pair.fracture_map.mean(axis=(1, 2)) * height * width > _VISIBLE_MM2
             if not visible.any():
                 continue  # the cut missed the bone: there is no fracture to see
             images.append(quantised(pair.images, preprocess.channels))
+            maps.append((pair.fracture_map * 255).round().astype(np.uint8))
             labels.append(visible)
             levels.append(LABEL_OF[pair.level])
             seeds.append(pair.seed)
@@ -110,6 +112,7 @@ def _make_shard(
         np.savez(
             file,
             images=np.stack(images),
+            fracture_maps=np.stack(maps),
             slice_labels=np.stack(labels),
             levels=np.array(levels),
             seeds=np.array(seeds),

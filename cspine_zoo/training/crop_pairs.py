@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 
 from cspine_zoo.anatomy import LABEL_OF, LEVELS
 from cspine_zoo.ct.geometry import Geometry
-from cspine_zoo.preprocess.crops import bounding_box, crop_in_box
+from cspine_zoo.preprocess.crops import Box, bounding_box, crop_in_box
 from cspine_zoo.preprocess.spec import Preprocess
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.fracture import draw_fracture
@@ -22,6 +23,11 @@ from cspine_zoo.synthetic.scene import Scene
 
 _FIELD_MM = 112.0
 _MASK_GRID_MM = 2.5
+_BOX_ERROR_MM = 2.5
+"""By how much a segmenter misjudges where a vertebra ends, up and down."""
+
+MAP_PX: Final = 32
+"""Pixels along each side of a fracture map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,13 +37,14 @@ class CropPair:
     Attributes:
         level: of the vertebra.
         images: float32 (2, S, C, H, W), broken first.
-        fracture_mm2: float32 (S,) area of the fracture on each slice of the broken one.
+        fracture_map: float32 (S, M, M) share of the fracture in each cell of the broken one's
+            slices, over the same field as the images.
         seed: of the scene.
     """
 
     level: str
     images: np.ndarray
-    fracture_mm2: np.ndarray
+    fracture_map: np.ndarray
     seed: int
 
 
@@ -48,7 +55,8 @@ def draw_crop_pairs(
 
     The patient is scanned twice with the same noise. A random half of the levels is broken in
     the first scan, the other half in the second: every level is seen in both states, and what
-    its neighbours look like says nothing about it.
+    its neighbours look like says nothing about it. The whole vertebra frames both crops:
+    where a fragment lies moves neither.
     """
     rng = stream(seed, "crops")
     scene = Scene.draw(seed, draw_shapes(rng, anatomies, label_map_share))
@@ -59,31 +67,42 @@ def draw_crop_pairs(
         for level in LEVELS
     }
     first = {level for level in LEVELS if rng.random() < 0.5}
-    crops: dict[tuple[str, bool], np.ndarray] = {}
-    areas: dict[str, np.ndarray] = {}
-    for broken in (first, set(LEVELS) - first):
+    scans = []
+    for levels in (first, set(LEVELS) - first):
         rendered = render(
-            scene.with_fractures({level: fractures[level] for level in broken}), geometry
+            scene.with_fractures({level: fractures[level] for level in levels}), geometry
         )
         hu = acquisition.apply(
             rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry)
         ).numpy()
-        for level in LEVELS:
-            box = bounding_box(rendered.labels.numpy() == LABEL_OF[level])
-            if box is None:
-                continue
-            mask = coarse_mask(
-                rendered.labels[box] == LABEL_OF[level], geometry, stream(seed, "mask", level)
-            )
-            crops[level, level in broken] = crop_in_box(hu, geometry, box, mask, preprocess).images
-            if level in broken:
-                fracture = rendered.fractures[box].numpy() == LABEL_OF[level]
-                areas[level] = _fracture_area(fracture, geometry, box, preprocess, hu)
-    return [
-        CropPair(level, np.stack((crops[level, True], crops[level, False])), areas[level], seed)
-        for level in LEVELS
-        if (level, True) in crops and (level, False) in crops
-    ]
+        scans.append((hu, rendered))
+    pairs = []
+    for level in LEVELS:
+        (broken_hu, broken), (whole_hu, whole) = scans if level in first else reversed(scans)
+        frame = bounding_box(whole.labels.numpy() == LABEL_OF[level])
+        if frame is None:
+            continue
+        box = _misjudged(frame, geometry, stream(seed, "box", level))
+        images = [
+            crop_in_box(
+                hu,
+                geometry,
+                box,
+                coarse_mask(labels[box] == LABEL_OF[level], geometry, stream(seed, "mask", level)),
+                preprocess,
+            ).images
+            for hu, labels in ((broken_hu, broken.labels), (whole_hu, whole.labels))
+        ]
+        fracture = broken.fractures[box].numpy() == LABEL_OF[level]
+        mapped = crop_in_box(
+            broken_hu,
+            geometry,
+            box,
+            fracture,
+            replace(preprocess, channels=("mask",), size_px=MAP_PX),
+        ).images[:, 0]
+        pairs.append(CropPair(level, np.stack(images), mapped, seed))
+    return pairs
 
 
 def coarse_mask(mask: torch.Tensor, geometry: Geometry, rng: np.random.Generator) -> np.ndarray:
@@ -98,18 +117,12 @@ def coarse_mask(mask: torch.Tensor, geometry: Geometry, rng: np.random.Generator
     return np.asarray(((fine > 0.5) & near)[0, 0].numpy())
 
 
-def _fracture_area(
-    fracture: np.ndarray,
-    geometry: Geometry,
-    box: tuple[slice, slice, slice],
-    preprocess: Preprocess,
-    hu: np.ndarray,
-) -> np.ndarray:
-    crop = crop_in_box(hu, geometry, box, fracture, replace(preprocess, channels=("mask",))).images[
-        :, 0
-    ]
-    height, width = preprocess.crop_mm or (0.0, 0.0)
-    return np.asarray(crop.sum(axis=(1, 2)) * (height * width / crop[0].size), dtype=np.float32)
+def _misjudged(box: Box, geometry: Geometry, rng: np.random.Generator) -> Box:
+    """A box whose top and bottom lie a little wrong, as those of a predicted mask."""
+    low, high = np.round(rng.uniform(-_BOX_ERROR_MM, _BOX_ERROR_MM, 2) / geometry.spacing_mm[2])
+    start = int(np.clip(box[2].start + low, 0, geometry.shape[2] - 2))
+    stop = int(np.clip(box[2].stop + high, start + 2, geometry.shape[2]))
+    return box[0], box[1], slice(start, stop)
 
 
 def _field_of_view(rng: np.random.Generator, scene: Scene) -> Geometry:

@@ -75,8 +75,8 @@ class ClassifierPreset:
     architecture: str
     arguments: dict[str, Any]
     preprocess: Preprocess
-    shards: int = 20
-    encoder_passes: int = 3
+    shards: int = 26
+    encoder_passes: int = 7
     head_passes: int = 40
     batch: int = 64
     encoder_rate: float = 1e-3
@@ -111,6 +111,7 @@ def _light(name: str, sequence: str | None, pooling: str) -> ClassifierPreset:
             "hidden": 128,
             "pooling": pooling,
             "top_k": 5,
+            "encoder_pool": "avgmax",
         },
         preprocess=_CROP,
     )

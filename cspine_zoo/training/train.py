@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import platform
 import time
@@ -13,21 +14,22 @@ from typing import Final
 import torch
 from torch import nn
 
+from cspine_zoo import __version__
 from cspine_zoo.errors import UsageError
-from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.synthetic.label_shapes import read_shapes
 from cspine_zoo.synthetic.patches import Anatomy
-from cspine_zoo.training.classification import encoder_features, train_encoder, train_head
+from cspine_zoo.training.classification import encoder_features, train_head
 from cspine_zoo.training.crop_cache import make_crops, read_crops
 from cspine_zoo.training.presets import PRESETS, ClassifierPreset, SegmenterPreset
 from cspine_zoo.training.rows import Provenance, classifier_row, segmenter_row
 from cspine_zoo.training.segmentation import train_segmenter
+from cspine_zoo.training.slice_encoder import ENCODER_ARGUMENTS, train_encoder, untrained_encoder
 from cspine_zoo.zoo import checkpoint
 from cspine_zoo.zoo.manifest import ManifestEntry
 
 LOG: Final = logging.getLogger(__name__)
 
-_VIEWS: Final = 1
+_VIEWS: Final = 2
 """Augmented views of each crop that the heads learn from, besides dropout of features."""
 
 
@@ -38,7 +40,7 @@ class Job:
     Attributes:
         preset: name of the row.
         out: directory of everything the run writes; rows trained in the same one share crops
-            and encoder.
+            and encoder, as long as these are of the same recipe.
         anatomies: label maps whose vertebra shapes are mixed in.
         resume: go on where an earlier run in ``out`` stopped.
         workers: processes that render.
@@ -100,32 +102,40 @@ def _row(preset: SegmenterPreset | ClassifierPreset, job: Job, minutes: float) -
 def _train_classifier(
     preset: ClassifierPreset, job: Job, anatomies: Sequence[Anatomy]
 ) -> nn.Module:
-    cache = job.out / "crops"
+    shared = job.out / f"shared-{_fingerprint(preset, job)}"
     make_crops(
-        cache,
+        shared / "crops",
         range(preset.shards),
         preset.preprocess,
         anatomies,
         seed=preset.seed,
         workers=job.workers,
     )
-    crops = read_crops(cache)
+    crops = read_crops(shared / "crops")
     LOG.info("%d vertebrae, each broken and whole", len(crops.images))
-    stored = job.out / "encoder.pt"
+    stored = shared / "encoder.pt"
     if stored.exists():
-        encoder = SliceEncoder(
-            str(preset.arguments["backbone"]),
-            int(preset.arguments["in_channels"]),
-            int(preset.arguments["features"]),
-        )
+        encoder = untrained_encoder(preset)
         encoder.load_state_dict(torch.load(stored, weights_only=True))
     else:
-        encoder = train_encoder(preset, crops, job.out / "encoder", resume=job.resume)
+        encoder = train_encoder(preset, crops, shared / "encoder", resume=job.resume)
         torch.save(encoder.state_dict(), stored)
-    features_file = job.out / "features.pt"
+    features_file = shared / "features.pt"
     if features_file.exists():
         features, truth, slices = torch.load(features_file, weights_only=True)
     else:
         features, truth, slices = encoder_features(encoder, crops, preset, _VIEWS)
         torch.save((features, truth, slices), features_file)
     return train_head(preset, encoder, features, truth, slices)
+
+
+def _fingerprint(preset: ClassifierPreset, job: Job) -> str:
+    """Names what crops, encoder and features were made from: a changed preset makes new ones."""
+    own_to_a_row = {"name", "architecture", "arguments", "head_passes", "head_rate"}
+    recipe = {field: value for field, value in vars(preset).items() if field not in own_to_a_row}
+    recipe["encoder"] = {key: preset.arguments[key] for key in ENCODER_ARGUMENTS}
+    recipe["version"] = __version__
+    digest = hashlib.sha256(repr(sorted(recipe.items())).encode())
+    for path in job.anatomies:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]

@@ -85,7 +85,9 @@ def _choose_sample(memory: Visit, samples: tuple[cz.SampleStudy, ...]) -> None:
 
 def _upload(memory: Visit) -> None:
     holder = memory.intake or memory.study
-    if holder is not None and not holder.sample:
+    if holder is not None and holder.sample:
+        memory.forget_study()  # else Run would be of the sample, up to the moment of the upload
+    elif holder is not None:
         st.button(
             "Delete now", icon=":material/delete:", on_click=memory.forget_study, width="stretch"
         )

@@ -182,13 +182,15 @@ def test_the_walk_with_a_real_study(browser: Any, address: str) -> None:
     if not REAL_CT.is_file():
         pytest.skip("the real study is not on this machine")
     tab = Tab(browser, address, 1400, "light")
+    tab.page.get_by_text("Voxels").wait_for()
     tab.page.get_by_text("Your own").click()
+    tab.page.get_by_role("button", name="Run", disabled=True).wait_for()  # nothing to run on yet
     tab.page.locator("input[type=file]").set_input_files(str(REAL_CT))
     tab.page.get_by_text("Delete now").wait_for(timeout=STEP_MS)
     tab.page.get_by_text("511 × 511 × 90").wait_for(timeout=RUN_MS)  # not the sample's table
     tab.settle()
     tab.run()
-    scored = tab.plot("spine").locator(".barlayer .bartext").count()
+    scored = tab.plot("spine").locator(".scatterlayer .textpoint").count()
     assert scored >= 5 * len(cz.list_models("cls-*"))
     tab.page.get_by_text("Delete now").click()
     tab.page.locator("input[type=file]").wait_for(state="attached")
