@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final, cast
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from cspine_zoo.ct.codes import Problem
 from cspine_zoo.ct.geometry import Geometry, closest_axes, to_ras
+from cspine_zoo.ct.grid import gaps
 
 AIR_HU: Final = -1024.0
 """Floor of HU and value of everything outside the reconstruction: what 12-bit scanners write."""
@@ -19,11 +19,17 @@ AIR_HU: Final = -1024.0
 EXACT_BITS: Final = 24
 """Integers up to this size are exact in float32 (IEEE 754)."""
 
-MAX_GAP_MM: Final = 5.0
-"""Widest step that is bridged from its neighbours, a third of a cervical vertebra's height."""
-
 MAX_VOXELS: Final = 1 << 30
 """Largest volume, 4 GiB as float32: 1,024 slices of 1,024 x 1,024."""
+
+
+Allocate = Callable[[tuple[int, ...]], NDArray[np.float32]]
+"""Gives uninitialised float32 voxels of a shape, C-contiguous."""
+
+
+def in_memory(shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Voxels in this process's own memory."""
+    return np.empty(shape, np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +45,9 @@ class Canvas:
     affine: NDArray[np.float64]
 
     @classmethod
-    def allocate(cls, shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Canvas:
+    def allocate(
+        cls, shape: tuple[int, int, int], affine: NDArray[np.float64], memory: Allocate = in_memory
+    ) -> Canvas:
         """An empty canvas; each slice is contiguous but for the direction of its axes.
 
         Raises:
@@ -47,7 +55,7 @@ class Canvas:
         """
         if shape[0] * shape[1] * shape[2] > MAX_VOXELS:
             raise Problem("too_large", "the volume has more than 2^30 voxels")
-        stored = np.empty(shape[::-1], np.float32).transpose(2, 1, 0)
+        stored = memory(shape[::-1]).transpose(2, 1, 0)
         # An axis that runs against RAS is written backwards, so that it is read forwards.
         turns = tuple(slice(None, None, -1 if sign < 0 else 1) for _, sign in closest_axes(affine))
         return cls(stored[turns], affine)
@@ -70,22 +78,14 @@ class Canvas:
             Problem: a gap is too wide to be bridged.
         """
         known = sorted(present)
-        step = float(np.linalg.norm(self.affine[:3, 2]))
-        gaps = [(a, b) for a, b in pairwise(known) if b - a > 1]
-        for a, b in gaps:
-            if (b - a) * step > MAX_GAP_MM:
-                place = (self.affine @ [0, 0, a, 1])[:3]
-                raise Problem(
-                    "gap",
-                    f"{b - a - 1} slices are missing between slices {a + 1} and {b + 1} "
-                    f"({(b - a) * step:.1f} mm, at {place[2]:.1f} mm superior)",
-                )
+        bridged = gaps(known, self.affine)
+        for a, b in bridged:
             for k in range(a + 1, b):
                 share = np.float32((k - a) / (b - a))
                 self.hu[:, :, k] = self.hu[:, :, a] * (1 - share) + self.hu[:, :, b] * share
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, 2] * known[0]
-        return Canvas(self.hu[:, :, known[0] : known[-1] + 1], affine), gaps
+        return Canvas(self.hu[:, :, known[0] : known[-1] + 1], affine), bridged
 
     def ras(self) -> tuple[NDArray[np.float32], Geometry]:
         """HU and geometry with axes running R, A, S; a view with positive strides."""

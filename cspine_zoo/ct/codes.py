@@ -62,6 +62,19 @@ RULINGS: Final[dict[str, Ruling]] = {
     "too_large": Ruling(
         "rejected", "a file, the study or the volume exceeds the limits", "Give one series only."
     ),
+    "too_slow": Ruling(
+        "rejected", "reading took more than 300 s of processor time", "Give one series only."
+    ),
+    "reader_died": Ruling(
+        "rejected",
+        "the process that read the study was ended, by its memory limit or by a decoder's defect",
+        _EXPORT_AGAIN,
+    ),
+    "reader_failed": Ruling(
+        "rejected",
+        "the reader has a defect that this study shows",
+        "Report it with the place that the message names.",
+    ),
     "not_a_zip": Ruling(
         "rejected", "tar, 7z, rar or another archive that is not a zip", "Use a zip instead."
     ),

@@ -6,6 +6,7 @@ References:
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_zoo.ct.canvas import AIR_HU, MAX_VOXELS, Canvas, write_hu
+from cspine_zoo.ct.canvas import AIR_HU, MAX_VOXELS, Allocate, Canvas, in_memory, write_hu
 from cspine_zoo.ct.codes import Problem
 from cspine_zoo.ct.elements import Buffer
 from cspine_zoo.ct.frames import MAX_FRAMES
-from cspine_zoo.ct.grid import check_size
+from cspine_zoo.ct.grid import FARTHEST_MM, STEP_MM, check_size
 from cspine_zoo.ct.volume import Notice
 
 _TYPES: Final = {
@@ -38,11 +39,27 @@ _MM_PER_UNIT: Final = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 
 _CHUNK: Final = 1 << 16
 
+MAX_TRAILING: Final = 1 << 20
+"""Most bytes after the last voxel of a gzip stream, which is inflated for its checksum."""
+
+MAX_GZIP_RATIO: Final = 100
+RATIO_FROM: Final = 32 << 20
+"""A gzip stream may hold this many times its size, judged from this many bytes on; CT has 2-4."""
+
+MAX_SCALE: Final = (1e-6, 1e3)
+"""Range of the absolute slope; HU stored as integers need 1, as normalised floats some 1,000."""
+
+MAX_HU: Final = 1e5
+"""Highest value of a CT, and largest offset: steel is at 30,000 HU where 16 bits do not end."""
+
 MAX_NOT_FINITE: Final = 0.001
 """Share of NaN or infinite voxels that is taken for padding."""
 
 HIGHEST_MINIMUM_HU: Final = -200.0
 """Every CT holds air: a volume whose lowest value is above this was normalised or masked."""
+
+MAX_SHEAR: Final = 0.01
+"""Largest cosine between two axes, 0.6 degrees; a gantry tilt that was left in is more."""
 
 AFFINE_TOLERANCE_MM: Final = 0.5
 """Distance of a corner from which qform and sform count as different."""
@@ -82,6 +99,36 @@ class _Stream:
             wanted -= len(piece)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def check_size(self, count: int) -> None:
+        """Refuse, before any memory is set aside, what cannot hold ``count`` more bytes.
+
+        Raises:
+            Problem: the file is too short, or a gzip stream would unpack to implausibly much.
+        """
+        size = len(self._data)
+        if self._engine is None and count > size - self._position:
+            raise Problem("truncated", f"{size} bytes, where {count} of voxels are announced")
+        if self._engine is not None and count > max(RATIO_FROM, MAX_GZIP_RATIO * size):
+            reason = f"{count} bytes of voxels are announced in {size} bytes of gzip"
+            raise Problem("zip_bomb", reason)
+
+    def finish(self) -> None:
+        """Inflate what follows the last voxel, so that the checksum is compared.
+
+        Raises:
+            Problem: the gzip stream is damaged, cut off, or goes on and on.
+        """
+        left = MAX_TRAILING
+        while self._engine is not None:
+            piece = self._inflated(left)
+            if piece is None:
+                if not self._engine.eof:
+                    raise Problem("truncated", "the gzip stream ends before its checksum")
+                return
+            left -= len(piece)
+            if left <= 0:
+                raise Problem("bad_nifti", "the file goes on after its last voxel")
+
     def _plain(self, count: int) -> bytes | None:
         piece = bytes(self._data[self._position : self._position + count])
         self._position += count
@@ -110,23 +157,27 @@ class _Stream:
         return data if data or piece else None
 
 
-def read_nifti(data: Buffer, zipped: bool) -> tuple[Canvas, list[Notice]]:
+def read_nifti(
+    data: Buffer, zipped: bool, allocate: Allocate = in_memory
+) -> tuple[Canvas, list[Notice]]:
     """HU of one NIfTI volume, converted slab by slab as it is inflated.
 
     Args:
         data: the file.
         zipped: whether it is gzip.
+        allocate: where the voxels go.
 
     Raises:
         Problem: the file is not one 3D volume of HU with a known orientation.
     """
     stream = _Stream(data, zipped)
     header = _read_header(stream)
-    canvas = Canvas.allocate(header.shape, header.affine)
     columns, rows, slices = header.shape
     size = columns * rows * header.dtype.itemsize
+    stream.check_size(size * slices)
+    canvas = Canvas.allocate(header.shape, header.affine, allocate)
     bits = 64 if header.dtype.kind == "f" else header.dtype.itemsize * 8
-    broken, lowest = 0, np.inf
+    broken, lowest, highest = 0, np.inf, -np.inf
     for k in range(slices):
         stored = np.frombuffer(stream.read(size), header.dtype).reshape(rows, columns)
         if header.dtype.kind == "f":
@@ -136,12 +187,15 @@ def read_nifti(data: Buffer, zipped: bool) -> tuple[Canvas, list[Notice]]:
                 stored = np.where(finite, stored, (AIR_HU - header.intercept) / header.slope)
         out = canvas.slice(k)
         write_hu(out, stored, header.slope, header.intercept, bits)
-        lowest = min(lowest, float(out.min()))
+        lowest, highest = min(lowest, float(out.min())), max(highest, float(out.max()))
+    stream.finish()
     notices = list(header.notices)
     if broken > MAX_NOT_FINITE * columns * rows * slices:
         raise Problem("not_hu", f"{broken} voxels are NaN or infinite")
     if broken:
         notices.append(Notice("not_finite", f"{broken} NaN or infinite voxels were set to air"))
+    if highest > MAX_HU:
+        raise Problem("not_hu", f"the highest value is {highest:g}")
     if lowest > HIGHEST_MINIMUM_HU:
         raise Problem("not_hu", f"the lowest value is {lowest:g}; CT in HU holds air below -900")
     return canvas, notices
@@ -215,6 +269,10 @@ class _Placing:
 
     def _qform(self) -> NDArray[np.float64]:
         b, c, d = self.quaternion[:3]
+        # Rounding can make the three longer than a unit quaternion, which is what they belong to.
+        length = math.hypot(b, c, d)
+        if length > 1:
+            b, c, d = b / length, c / length, d / length
         a = np.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
         rotation = np.array(
             [
@@ -248,13 +306,29 @@ def _checked(stream: _Stream, order: str, taken: int, layout: _Layout, placed: _
     if not taken <= offset <= 1 << 20:
         raise Problem("bad_nifti", "the header gives no valid start of the voxels")
     affine, notices = placed.affine()
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    volume = abs(np.linalg.det(affine[:3, :3])) if np.isfinite(affine).all() else 0.0
-    if not (volume > 0.5 * np.prod(spacing) and 0.05 <= spacing.min() <= spacing.max() <= 20):
-        raise Problem("bad_geometry", "the affine is singular, sheared, or not in mm")
-    check_size(shape, spacing)
+    check_size(shape, _spacing(affine))
     if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0:
         slope, intercept = 1.0, 0.0  # the standard's way to say "not scaled"
+    if not MAX_SCALE[0] <= abs(slope) <= MAX_SCALE[1] or abs(intercept) > MAX_HU:
+        raise Problem("not_hu", f"slope {slope:g} and intercept {intercept:g} give no HU")
     stream.read(int(offset) - taken)
     dtype = np.dtype(order + _TYPES[datatype])
     return _Header(shape, dtype, float(slope), float(intercept), affine, tuple(notices))
+
+
+def _spacing(affine: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Distance between voxels along each axis.
+
+    Raises:
+        Problem: the affine is not that of an orthogonal grid in mm.
+    """
+    if not np.isfinite(affine).all() or np.abs(affine[:3, 3]).max() > FARTHEST_MM:
+        raise Problem("bad_geometry", "the affine is not finite, or leads 100 m away")
+    spacing: NDArray[np.float64] = np.linalg.norm(affine[:3, :3], axis=0)
+    low, high = STEP_MM
+    if not low <= spacing.min() <= spacing.max() <= high:
+        raise Problem("bad_geometry", f"voxels of {' x '.join(f'{mm:g}' for mm in spacing)} mm")
+    axes = affine[:3, :3] / spacing
+    if np.abs(axes.T @ axes - np.eye(3)).max() > MAX_SHEAR:
+        raise Problem("bad_geometry", "the axes are not at right angles (a tilted gantry?)")
+    return spacing

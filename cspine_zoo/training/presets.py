@@ -76,7 +76,7 @@ class ClassifierPreset:
     arguments: dict[str, Any]
     preprocess: Preprocess
     shards: int = 26
-    encoder_passes: int = 7
+    encoder_passes: int = 6
     head_passes: int = 40
     batch: int = 64
     encoder_rate: float = 1e-3
