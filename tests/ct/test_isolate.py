@@ -24,7 +24,7 @@ from cspine_zoo.errors import StudyRejected
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc of Linux")
 
 
-def run(code: str, **options: object) -> "subprocess.CompletedProcess[bytes]":
+def run(code: str, **options: object) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [sys.executable, "-c", code], capture_output=True, check=False, timeout=60, **options
     )
@@ -40,41 +40,44 @@ def test_voxels_come_back_as_they_were_written(folder: Path) -> None:
     apart.hu[0, 0, 0] = 7  # the caller's own memory
 
 
-def _child(parent: int, thread: int) -> int:
-    """Process that ``thread`` has started, 0 if there is none."""
-    words = Path(f"/proc/{parent}/task/{thread}/children").read_text().split()
-    return int(words[0]) if words else 0
+class Reading(threading.Thread):
+    """One reading whose process can be found."""
+
+    def __init__(self, source: Path) -> None:
+        super().__init__()
+        self.source = source
+        self.refusal: StudyRejected | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            read_ct(self.source)
+        except StudyRejected as error:
+            self.refusal = error
+
+    def child(self) -> int:
+        """Identifier of the process, once it is there."""
+        while True:
+            words = Path(f"/proc/self/task/{self.native_id}/children").read_text().split()
+            if words:
+                return int(words[0])
+            time.sleep(0.001)
 
 
 @linux
 @pytest.mark.parametrize("turns", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_reader_that_is_killed_costs_one_study(folder: Path, turns: int) -> None:
     """At any moment of its life: the caller gets one refusal, and the next study is read."""
-    delays = np.random.default_rng(turns).uniform(0, 0.15, turns)
-    for delay in delays:
-        caught: list[StudyRejected] = []
-        started = threading.Event()
-        identity: list[int] = []
-
-        def read(caught: list[StudyRejected] = caught, identity: list[int] = identity) -> None:
-            identity.append(threading.get_native_id())
-            started.set()
-            try:
-                read_ct(folder)
-            except StudyRejected as error:
-                caught.append(error)
-
-        thread = threading.Thread(target=read)
-        thread.start()
-        started.wait()
-        while not (child := _child(os.getpid(), identity[0])):
-            time.sleep(0.001)
+    for delay in np.random.default_rng(turns).uniform(0, 0.15, turns):
+        reading = Reading(folder)
+        child = reading.child()
         time.sleep(delay)
         os.kill(child, signal.SIGKILL)
-        thread.join(10)
-        assert [error.code for error in caught] == ["reader_died"]
-        assert caught[0].file == str(folder)
-        assert "SIGKILL" in caught[0].reason
+        reading.join(10)
+        assert reading.refusal is not None
+        assert reading.refusal.code == "reader_died"
+        assert reading.refusal.file == str(folder)
+        assert "SIGKILL" in reading.refusal.reason
     assert read_ct(folder).hu.any()
 
 
