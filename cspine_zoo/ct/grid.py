@@ -11,8 +11,9 @@ References:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -40,6 +41,18 @@ ROUNDING_MM: Final = 0.101
 
 GAP: Final = 1.5
 """A step of this many medians is a gap."""
+
+MAX_GAP_MM: Final = 5.0
+"""Widest step that is bridged from its neighbours, a third of a cervical vertebra's height."""
+
+MAX_FILLED: Final = 0.2
+"""Largest share of slices that may be bridged; with more, the step itself is in doubt."""
+
+STEP_MM: Final = (0.05, 20.0)
+"""Plausible range of the distance between slices."""
+
+FARTHEST_MM: Final = 1e5
+"""No scanner's coordinates reach 100 m from their origin."""
 
 MAX_SHIFT: Final = 0.25
 """Pixels that slices may be displaced in plane before they are resampled (gantry tilt)."""
@@ -103,14 +116,14 @@ def build_grid(frames: Sequence[Frame]) -> Grid:
     """
     if len(frames) < MIN_SLICES:
         raise Problem("too_few_slices", f"{len(frames)} slices; at least {MIN_SLICES} are needed")
+    if max(abs(value) for frame in frames for value in frame.position) > FARTHEST_MM:
+        raise Problem("bad_geometry", "an image position lies more than 100 m away")
     along = distances(frames)
     order = np.argsort(along, kind="stable")
     sorted_along = along[order]
     _check_distinct(sorted_along)
     index, step, jitter = _regular(sorted_along)
     count = int(index[-1]) + 1
-    if count > MAX_FRAMES:
-        raise Problem("too_many_slices", f"{count} slices; at most {MAX_FRAMES} are read")
     ordered = [frames[n] for n in order]
     shifts, tilt = _shifts(ordered, sorted_along)
     low = np.floor(shifts.min(axis=0) + 1e-9)
@@ -125,8 +138,38 @@ def build_grid(frames: Sequence[Frame]) -> Grid:
         tilt,
         jitter,
     )
+    gaps(grid.index, grid.affine)
+    if count > MAX_FRAMES:
+        raise Problem("too_many_slices", f"{count} slices; at most {MAX_FRAMES} are read")
     check_size(grid.shape, np.linalg.norm(grid.affine[:3, :3], axis=0))
     return grid
+
+
+def gaps(present: Iterable[int], affine: FloatArray) -> list[tuple[int, int]]:
+    """Pairs of neighbouring slices between which others are missing.
+
+    Args:
+        present: indices of the slices that are there.
+        affine: from (column, row, slice) to RAS+ mm.
+
+    Raises:
+        Problem: a gap is too wide, or too many slices are missing, to be bridged.
+    """
+    known = sorted(present)
+    step = float(np.linalg.norm(affine[:3, 2]))
+    found = [(a, b) for a, b in pairwise(known) if b - a > 1]
+    for a, b in found:
+        if (b - a) * step > MAX_GAP_MM + SAME_POSITION_MM:
+            place = (affine @ [0, 0, a, 1])[2]
+            raise Problem(
+                "gap",
+                f"{b - a - 1} slices are missing between slices {a + 1} and {b + 1} "
+                f"({(b - a) * step:.1f} mm, at {place:.1f} mm superior)",
+            )
+    count = known[-1] - known[0] + 1
+    if count - len(known) > MAX_FILLED * count:
+        raise Problem("gap", f"{count - len(known)} of {count} slices are missing")
+    return found
 
 
 def check_size(shape: Sequence[int], spacing_mm: Sequence[float] | FloatArray) -> None:
@@ -158,6 +201,8 @@ def _regular(along: FloatArray) -> tuple[NDArray[np.int64], float, float]:
     median = float(np.median(steps))
     index = np.concatenate([[0], np.cumsum(np.maximum(np.floor(steps / median + 0.5), 1))])
     step = float((along[-1] - along[0]) / index[-1])
+    if not STEP_MM[0] <= step <= STEP_MM[1]:
+        raise Problem("bad_geometry", f"slices are not {step:g} mm apart")
     jitter = float(np.abs(along - along[0] - index * step).max() / step)
     if jitter > JITTER:
         worst = int(np.argmax(np.abs(steps - median)))

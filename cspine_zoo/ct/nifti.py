@@ -186,7 +186,8 @@ def read_nifti(
                 broken += finite.size - int(np.count_nonzero(finite))
                 stored = np.where(finite, stored, (AIR_HU - header.intercept) / header.slope)
         out = canvas.slice(k)
-        write_hu(out, stored, header.slope, header.intercept, bits)
+        with np.errstate(over="ignore"):  # what overflows is above MAX_HU
+            write_hu(out, stored, header.slope, header.intercept, bits)
         lowest, highest = min(lowest, float(out.min())), max(highest, float(out.max()))
     stream.finish()
     notices = list(header.notices)

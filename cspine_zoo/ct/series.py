@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +13,7 @@ from cspine_zoo.ct.codes import Problem, rejected
 from cspine_zoo.ct.dicom import DicomFile
 from cspine_zoo.ct.frames import Frame
 from cspine_zoo.ct.geometry import closest_axes
-from cspine_zoo.ct.grid import Grid, build_grid, distances, normal_of
+from cspine_zoo.ct.grid import Grid, build_grid, normal_of
 from cspine_zoo.ct.volume import SeriesSummary, SkippedFile
 from cspine_zoo.errors import UsageError
 
@@ -107,36 +107,56 @@ def find_series(files: Iterable[DicomFile]) -> tuple[list[Series], list[SkippedF
     Returns:
         Series, and the files that are no part of any: copies, and broken files of usable series.
     """
-    by_uid: dict[tuple[str, ...], list[DicomFile]] = defaultdict(list)
-    for file in files:
-        by_uid[file.series_uid, file.patient, file.study].append(file)
+    by_uid: dict[str, list[DicomFile]] = defaultdict(list)
+    # Sorted by what is inside, so that the order of the files leaves no trace.
+    for file in sorted(files, key=_content):
+        by_uid[file.series_uid].append(file)
     found: list[Series] = []
     skipped: list[SkippedFile] = []
     for members in by_uid.values():
-        usable, copies = _without_copies([file for file in members if file.frames])
-        broken = [file for file in members if file.problem is not None]
-        skipped += [
-            SkippedFile(f.file, "duplicate", "the same image is there twice") for f in copies
-        ]
-        for cluster in _alike(usable):
-            found += _volumes(cluster)
-        if broken and not usable:
-            common = Counter(file.problem.code for file in broken if file.problem).most_common(1)
-            shown = next(f for f in broken if f.problem and f.problem.code == common[0][0])
-            found.append(Series(tuple(broken), problem=shown.problem))
-        else:
-            skipped += [
-                SkippedFile(f.file, f.problem.code, f.problem.reason) for f in broken if f.problem
-            ]
-    found.sort(key=lambda s: (s.files[0].series_number, s.uid, *_first_place(s)))
+        for own in _by_patient(members):
+            parts, aside = _parts(own)
+            found += parts
+            skipped += aside
+    found.sort(
+        key=lambda s: (s.files[0].series_number, s.uid, -len(s.frames), *_content(s.files[0]))
+    )
     return found, skipped
 
 
-def _first_place(series: Series) -> tuple[float, ...]:
-    frames = series.frames
-    if not frames:
-        return ()
-    return (-len(frames), float(distances(frames).min()), *frames[0].orientation)
+def _content(file: DicomFile) -> tuple[object, ...]:
+    """Key of an order that the files' names have no part in."""
+    place = (*file.frames[0].position[::-1], *file.frames[0].orientation) if file.frames else ()
+    return file.acquisition.zfill(12), place, file.instance, file.patient, file.study
+
+
+def _by_patient(files: Sequence[DicomFile]) -> list[list[DicomFile]]:
+    """Split one series by patient and study; a tag that some files lack says nothing."""
+    groups: dict[tuple[str, str], list[DicomFile]] = defaultdict(list)
+    only_patient = _only(file.patient for file in files)
+    only_study = _only(file.study for file in files)
+    for file in files:
+        groups[file.patient or only_patient, file.study or only_study].append(file)
+    return list(groups.values())
+
+
+def _only(values: Iterable[str]) -> str:
+    """The one value among them that is not empty; empty if there are none or several."""
+    known = set(values) - {""}
+    return known.pop() if len(known) == 1 else ""
+
+
+def _parts(files: Sequence[DicomFile]) -> tuple[list[Series], list[SkippedFile]]:
+    """The volumes in the files of one series, and its files that are no part of any."""
+    usable, copies = _without_copies([file for file in files if file.frames])
+    skipped = [SkippedFile(f.file, "duplicate", "the same image is there twice") for f in copies]
+    broken = [(file, file.problem) for file in files if file.problem is not None]
+    if broken and not usable:
+        code, _ = Counter(problem.code for _, problem in broken).most_common(1)[0]
+        problem = next(problem for _, problem in broken if problem.code == code)
+        return [Series(tuple(file for file, _ in broken), problem=problem)], skipped
+    skipped += [SkippedFile(f.file, problem.code, problem.reason) for f, problem in broken]
+    return [series for cluster in _alike(usable) for series in _volumes(cluster)], skipped
 
 
 def _without_copies(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[DicomFile]]:
@@ -186,22 +206,29 @@ def _fits(one: Frame, other: Frame) -> bool:
 
 
 def _volumes(files: Sequence[DicomFile]) -> list[Series]:
-    """One series, or one per acquisition if only that makes volumes.
+    """One series, or several where only that makes volumes: by acquisition, or by what was made.
 
     Acquisition Number alone does not split: some scanners count every rotation of one scan.
     """
     whole = _volume(files)
-    by_acquisition: dict[str, list[DicomFile]] = defaultdict(list)
-    for file in files:
-        by_acquisition[file.acquisition].append(file)
-    if whole.grid is not None or len(by_acquisition) == 1:
+    if whole.grid is not None:
         return [whole]
-    parts = [_volume(part) for part in by_acquisition.values()]
-    return parts if any(part.grid is not None for part in parts) else [whole]
+    ways: tuple[Callable[[DicomFile], Hashable], ...] = (
+        lambda file: file.acquisition,
+        lambda file: file.traits,  # a reformat, or another kernel, under the same UID
+        lambda file: (file.acquisition, file.traits),
+    )
+    for way in ways:
+        groups: dict[Hashable, list[DicomFile]] = defaultdict(list)
+        for file in files:
+            groups[way(file)].append(file)
+        parts = [_volume(group) for group in groups.values()]
+        if len(parts) > 1 and any(part.grid is not None for part in parts):
+            return parts
+    return [whole]
 
 
 def _volume(files: Sequence[DicomFile]) -> Series:
-    # Sorted by what is inside, so that the order of the files leaves no trace.
     ordered = tuple(sorted(files, key=lambda file: (file.frames[0].position[::-1], file.instance)))
     frames = [frame for file in ordered for frame in file.frames]
     if not all(_fits(frame, frames[0]) for frame in frames):
@@ -255,14 +282,12 @@ def _asked_for(series: Sequence[Series], wanted: str | int) -> list[int]:
 
 
 def _check_one_patient(series: Sequence[Series], source: str) -> None:
-    usable = [one for one in series if one.grid is not None]
-    listed = "; ".join(
-        f"series {n}: {one.reason()}" for n, one in enumerate(series) if one.grid is not None
-    )
-    patients = {one.files[0].patient for one in usable} - {""}
+    images = [one for one in series if one.frames]
+    listed = "; ".join(f"series {n}: {one.reason()}" for n, one in enumerate(series) if one.frames)
+    patients = {one.files[0].patient for one in images} - {""}
     if len(patients) > 1:
         raise rejected("several_patients", f"{len(patients)} patients are there ({listed})", source)
-    studies = {one.files[0].study for one in usable} - {""}
+    studies = {one.files[0].study for one in images} - {""}
     if len(studies) > 1:
         raise rejected("several_studies", f"{len(studies)} studies are there ({listed})", source)
 
