@@ -121,7 +121,7 @@ def synthesize(order: Order, *, workers: int | None = None) -> list[str]:
         ]
         order.preview.parent.mkdir(parents=True, exist_ok=True)
         write_preview(first, order.preview)
-    return names[: order.count]
+    return names
 
 
 def scene_seed(order: Order, scene: int) -> int:
@@ -133,12 +133,13 @@ def _make(order: Order, anatomies: Sequence[Anatomy], scene: int) -> list[str]:
     torch.set_num_threads(1)
     seed = scene_seed(order, scene)
     names = [_name(order, scene, state) for state in ("fractured", "whole")]
-    wanted = _wanted(order, seed)
+    wanted = _wanted(order, scene, seed)
     done = written_uids(order.out) if order.layout == "rsna" else _written_nifti(order.out)
     if all(names[state] in done for state in wanted):
         return [names[state] for state in wanted]
     twins = draw_twins(seed, PRESETS[order.preset], anatomies)
     for state in wanted:
+        twin = names[1 - state] if len(wanted) == 2 else None
         study = StudyToWrite(
             uid=names[state],
             hu=twins[state].hu,
@@ -146,7 +147,7 @@ def _make(order: Order, anatomies: Sequence[Anatomy], scene: int) -> list[str]:
             levels=twins[state].levels(),
             label_map=twins[state].labels,
             fracture_mask=_in_view(twins[state]),
-            synthetic=_facts(order, twins[state], names[1 - state] if order.twins else None, seed),
+            synthetic=_facts(order, twins[state], twin, seed),
         )
         if order.layout == "rsna":
             write_study(order.out, study)
@@ -155,9 +156,10 @@ def _make(order: Order, anatomies: Sequence[Anatomy], scene: int) -> list[str]:
     return [names[state] for state in wanted]
 
 
-def _wanted(order: Order, seed: int) -> list[int]:
+def _wanted(order: Order, scene: int, seed: int) -> list[int]:
+    """Which of the twins of a scene are written; an odd set ends with a fractured one alone."""
     if order.twins:
-        return [0, 1]
+        return [0] if 2 * scene + 1 == order.count else [0, 1]
     return [0 if stream(seed, "fractured?").random() < FRACTURED_SHARE else 1]
 
 

@@ -18,10 +18,6 @@ from tests.inference.phantoms import classifier
 
 HERE = [row.name for row in list_models("cls-*") if row.available == "bundled"]
 
-needs_weights = pytest.mark.skipif(
-    not (HERE and sample_studies()), reason="this checkout has no weights or no sample"
-)
-
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> str:
@@ -152,7 +148,6 @@ def test_the_table_marks_what_is_over_its_threshold() -> None:
     assert c1.split() == ["C1", "no", "0%", "-", "-"]
 
 
-@needs_weights
 def test_the_sample_goes_all_the_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sample = sample_studies()[0]
     words = ["predict", str(sample.path), "--out", str(tmp_path), "--json"]
@@ -171,7 +166,6 @@ def test_the_sample_goes_all_the_way(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "segment" in err
 
 
-@needs_weights
 def test_segment_only_finds_the_vertebrae(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(sample_studies()[0].path), "--segment-only", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -181,7 +175,6 @@ def test_segment_only_finds_the_vertebrae(capsys: pytest.CaptureFixture[str]) ->
     assert sum(level["found"] for level in levels) >= 5
 
 
-@needs_weights
 def test_a_segmenter_given_as_model_is_wrong_usage(
     empty: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

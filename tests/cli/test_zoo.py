@@ -61,7 +61,6 @@ def test_download_needs_names_or_all(words: list[str]) -> None:
     assert main(words) == 2
 
 
-@pytest.mark.skipif(not BUNDLED, reason="no weights in this checkout")
 def test_download_puts_a_copy_where_it_is_asked_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,7 +70,6 @@ def test_download_puts_a_copy_where_it_is_asked_to(
     assert Path(path).is_file()
 
 
-@pytest.mark.skipif(not BUNDLED, reason="no weights in this checkout")
 def test_verify_finds_the_installation_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", BUNDLED[0], "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)

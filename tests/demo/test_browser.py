@@ -120,14 +120,6 @@ class Tab:
         self.page.set_viewport_size({"width": width, "height": 950})
 
 
-@pytest.fixture
-def trained() -> None:
-    names = [row.name for row in cz.list_models("cls-*") if row.available == "bundled"]
-    if len(names) < 2 or not cz.sample_studies():
-        pytest.skip("two bundled classifiers and a sample are needed")
-
-
-@pytest.mark.usefixtures("trained")
 def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) -> None:
     tab = Tab(browser, address, 1400, "light")
     tab.page.get_by_text("Voxels").wait_for()
@@ -160,7 +152,6 @@ def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) ->
     tab.context.close()
 
 
-@pytest.mark.usefixtures("trained")
 def test_a_telephone_shows_all_of_it(browser: Any, address: str, tmp_path: Path) -> None:
     tab = Tab(browser, address, 420, "dark")
     tab.page.get_by_text("Voxels").wait_for()
@@ -176,7 +167,6 @@ def test_a_telephone_shows_all_of_it(browser: Any, address: str, tmp_path: Path)
     tab.context.close()
 
 
-@pytest.mark.usefixtures("trained")
 def test_the_walk_with_a_real_study(browser: Any, address: str) -> None:
     """Its pictures are shown to nobody and kept nowhere."""
     if not REAL_CT.is_file():

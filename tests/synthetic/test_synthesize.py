@@ -58,6 +58,14 @@ def test_twins_know_each_other_and_differ_in_their_flags(
     assert not whole.boxes
 
 
+def test_an_odd_set_of_twins_has_as_many_studies_as_were_asked_for(tmp_path: Path) -> None:
+    names = synthesize(order(tmp_path, 1), workers=1)
+    (row,) = read_layout(tmp_path)
+    assert [row.uid] == names
+    assert row.patient_overall == 1
+    assert not row.twin_of
+
+
 def test_what_is_read_is_what_was_made(
     written: tuple[Path, list[str]], made: tuple[SyntheticStudy, SyntheticStudy]
 ) -> None:
