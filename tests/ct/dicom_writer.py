@@ -104,6 +104,7 @@ class Study:
     intercept: float = -1024.0
     signed: bool = False
     bits_stored: int = 16
+    bits_allocated: int = 16
     tags: dict[str, Any] = field(default_factory=dict)
     series_uid: str = field(default_factory=generate_uid)
     study_uid: str = field(default_factory=generate_uid)
@@ -123,12 +124,14 @@ class Study:
         ds.SliceThickness = 99  # wrong on purpose: spacing comes from positions
         ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
         ds.Rows, ds.Columns = one.hu.shape
-        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 16, self.bits_stored, self.bits_stored - 1
+        ds.BitsAllocated, ds.BitsStored = self.bits_allocated, self.bits_stored
+        ds.HighBit = self.bits_stored - 1
         ds.PixelRepresentation = int(self.signed)
         ds.RescaleSlope, ds.RescaleIntercept = self.slope, self.intercept
         stored = np.round((one.hu - self.intercept) / self.slope)
         order = ">" if self.syntax == ExplicitVRBigEndian else "<"
-        ds.PixelData = stored.astype(f"{order}{'i' if self.signed else 'u'}2").tobytes()
+        kind = f"{'i' if self.signed else 'u'}{self.bits_allocated // 8}"
+        ds.PixelData = stored.astype(order + kind).tobytes()
         ds["PixelData"].VR = "OW"
         for keyword, value in self.tags.items():
             if value is None:
