@@ -155,7 +155,7 @@ class Study:
             ds.compress(self.syntax, generate_instance_uid=False)
         ds.save_as(path, enforce_file_format=True)
         if self.syntax in BY_GDCM:
-            _recode(path, self.syntax)
+            recode(path, self.syntax)
         return path
 
     def write_all(self, slices: Iterable[Slice], folder: Path, prefix: str = "IMG") -> list[Path]:
@@ -164,7 +164,8 @@ class Study:
         return [self.write(one, folder / f"{prefix}{one.number:04d}") for one in slices]
 
 
-def _recode(path: Path, syntax: str) -> None:
+def recode(path: Path, syntax: str) -> None:
+    """Write a file in another transfer syntax, in place."""
     reader = gdcm.ImageReader()
     reader.SetFileName(str(path))
     assert reader.Read()
