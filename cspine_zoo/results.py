@@ -129,16 +129,22 @@ class StudyPrediction:
         return self.predictions[0].patient_overall if self.predictions else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The object of ``cspine-zoo predict --json``."""
+        """The object of ``cspine-zoo predict --json``; it names the files that were skipped."""
         return {
             "schema_version": SCHEMA_VERSION,
             "study": asdict(self.study),
             "predictions": [asdict(prediction) for prediction in self.predictions],
         }
 
-    def to_json(self, indent: int | None = 2) -> str:
-        """``to_dict`` as JSON text; never NaN or infinity."""
-        return json.dumps(self.to_dict(), indent=indent, allow_nan=False)
+    def to_json(self, indent: int | None = 2, *, file_names: bool = True) -> str:
+        """``to_dict`` as JSON text; never NaN or infinity.
+
+        Args:
+            indent: spaces a level, None for one line.
+            file_names: whether skipped files are named, which is for the study's owner only.
+        """
+        answer = self.to_dict() if file_names else without_file_names(self.to_dict())
+        return json.dumps(answer, indent=indent, allow_nan=False)
 
     def to_csv(self) -> str:
         """One line a classifier and level, patient overall included."""
@@ -182,6 +188,19 @@ class Comparison(StudyPrediction):
         """Whether all classifiers fall on the same side of their thresholds."""
         above, scored = self.votes(row)
         return None if scored == 0 else above in (0, scored)
+
+
+def without_file_names(answer: dict[str, Any]) -> dict[str, Any]:
+    """The object of ``predict --json`` as it may be kept: a file's name can hold a patient's.
+
+    Skipped files become ``"skipped file 1 of 12"``; their codes and reasons stay.
+    """
+    skipped = answer["study"]["skipped"]
+    kept = [
+        {**file, "file": f"skipped file {number} of {len(skipped)}"}
+        for number, file in enumerate(skipped, start=1)
+    ]
+    return {**answer, "study": {**answer["study"], "skipped": kept}}
 
 
 def rows(levels: Sequence[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cspine_zoo.errors import UsageError
-from cspine_zoo.results import StudyPrediction
+from cspine_zoo.results import StudyPrediction, without_file_names
 
 FILES: Final = {
     "json": "prediction.json",
@@ -60,7 +60,7 @@ def write_outputs(
 
     Args:
         result: the study's predictions.
-        answer: what ``--json`` prints.
+        answer: what ``--json`` prints; the file leaves out the names of skipped files.
         folder: an existing folder; files of the same name are replaced.
         formats: of ``FILES``.
 
@@ -78,7 +78,7 @@ def write_outputs(
         path = folder / FILES[name]
         try:
             if name == "json":
-                text = json.dumps(answer, indent=2, allow_nan=False) + "\n"
+                text = json.dumps(without_file_names(answer), indent=2, allow_nan=False) + "\n"
                 path.write_text(text, encoding="utf-8")
             elif name == "csv":
                 path.write_text(result.to_csv(), encoding="utf-8")

@@ -35,11 +35,10 @@ class Inspection:
     hu: HUSummary
 
     def to_dict(self) -> dict[str, Any]:
-        """The object of ``cspine-zoo inspect --json``; Series Instance UIDs stay out of it."""
+        """The object of ``cspine-zoo inspect --json``."""
         rows = []
         for series in self.report.series:
             row = asdict(series)
-            del row["uid"]
             row["shape"] = list(series.shape) if series.shape else None
             row["spacing_mm"] = list(series.spacing_mm) if series.spacing_mm else None
             rows.append(row)

@@ -96,9 +96,7 @@ class Series:
             reason = f"not chosen: {reason}"
         modality = self.files[0].modality or "unknown"
         count = len(self.files)
-        return SeriesSummary(
-            index, modality, count, shape, spacing, index == chosen, reason, self.uid
-        )
+        return SeriesSummary(index, modality, count, shape, spacing, index == chosen, reason)
 
 
 def find_series(files: Iterable[DicomFile]) -> tuple[list[Series], list[SkippedFile]]:

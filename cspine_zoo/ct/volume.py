@@ -38,8 +38,6 @@ class SeriesSummary:
     spacing_mm: tuple[float, ...] | None
     chosen: bool
     reason: str
-    uid: str = ""
-    """Series Instance UID, for ``series=``; never written to an export."""
 
 
 @dataclass(frozen=True)

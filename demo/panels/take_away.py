@@ -20,7 +20,7 @@ def show_take_away() -> None:
         return
     st.subheader("Take away", anchor=False)
     with st.container(horizontal=True):
-        _button("JSON", "comparison.json", "application/json", comparison.to_json)
+        _button("JSON", "comparison.json", "application/json", lambda: json_text(comparison))
         _button("CSV", "comparison.csv", "text/csv", comparison.to_csv)
         _button(
             "HTML report",
@@ -42,6 +42,11 @@ def show_take_away() -> None:
 
 def _button(label: str, file_name: str, mime: str, make: Callable[[], str | bytes]) -> None:
     st.download_button(label, make, file_name, mime, on_click="ignore", icon=":material/download:")
+
+
+def json_text(comparison: cz.Comparison) -> str:
+    """Every number as JSON; a skipped file's name can hold a patient's, so there are none."""
+    return comparison.to_json(file_names=False)
 
 
 def label_map_bytes(comparison: cz.Comparison) -> bytes:
