@@ -25,7 +25,7 @@ COLOURS: Final = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e0
 BAR_WIDTH: Final = 360
 BAR_HEIGHT: Final = 14
 
-_STYLE: Final = """
+STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1b1b1b; max-width: 62rem;
        margin: 2rem auto; padding: 0 1rem; }
 .notice { border-left: 4px solid #d55e00; background: #fff4ec; padding: .6rem 1rem; }
@@ -64,7 +64,7 @@ def to_html(prediction: StudyPrediction, *, truth: Mapping[str, int] | None = No
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width'>\n"
-        f"<title>Cervical spine fracture report</title>\n<style>{_STYLE}</style>\n</head>\n"
+        f"<title>Cervical spine fracture report</title>\n<style>{STYLE}</style>\n</head>\n"
         f"<body>\n{body}\n</body>\n</html>\n"
     )
 
