@@ -84,7 +84,9 @@ RULINGS: Final[dict[str, Ruling]] = {
     "header_too_large": Ruling(
         "rejected", "the header is longer than 16 MiB or nested deeper than 64", _EXPORT_AGAIN
     ),
-    "bad_rescale": Ruling("rejected", "slope or intercept cannot give Hounsfield units"),
+    "bad_rescale": Ruling(
+        "rejected", "slope or intercept cannot give Hounsfield units", _EXPORT_AGAIN
+    ),
     "truncated": Ruling("rejected", "the file ends before its content does", "Copy it again."),
     "unsupported_syntax": Ruling("rejected", "a transfer syntax that is not read", _UNCOMPRESSED),
     "unsupported_pixels": Ruling("rejected", "a pixel format that is not read", _UNCOMPRESSED),
@@ -117,7 +119,9 @@ RULINGS: Final[dict[str, Ruling]] = {
     "duplicate_position": Ruling(
         "rejected", "different images at one position", "Give one acquisition or phase only."
     ),
-    "bad_geometry": Ruling("rejected", "orientation, position or spacing is impossible"),
+    "bad_geometry": Ruling(
+        "rejected", "orientation, position or spacing is impossible", _EXPORT_AGAIN
+    ),
     # NIfTI.
     "bad_nifti": Ruling("rejected", "the NIfTI file contradicts itself", "Convert it again."),
     "not_3d": Ruling("rejected", "not one scalar 3D volume", "Give one 3D volume."),
@@ -170,4 +174,6 @@ class Problem(Exception):
 
 def rejected(code: str, reason: str, file: str = "") -> StudyRejected:
     """The refusal of a study, with the hint that belongs to ``code``."""
-    return StudyRejected(code, reason, file=file, hint=RULINGS[code].hint)
+    # A study of nothing but files that are set aside lacks what is asked for here.
+    hint = RULINGS[code].hint or RULINGS["no_images"].hint
+    return StudyRejected(code, reason, file=file, hint=hint)

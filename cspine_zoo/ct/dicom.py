@@ -32,6 +32,7 @@ CT_CLASSES: Final = (
 )
 """CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage (PS3.4 annex B.5)."""
 
+_SYNTAX, _STORAGE = 0x0010, 0x0002  # elements of group 2
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _CAPTURE_CLASSES = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -82,12 +83,14 @@ def parse(file: str, data: Buffer) -> DicomFile:
     Raises:
         Problem: not even the header can be read.
     """
-    meta_uid, start = _file_meta(data)
+    meta_uid, storage, start = _file_meta(data)
     syntax = find(meta_uid) if meta_uid else None
     if syntax is not None and syntax.deflated:
         data, start = _inflate(memoryview(data)[start:]), 0
     encoding = _encoding(data, start, syntax)
     dataset = DataSet(encoding)
+    if storage == _DICOMDIR_CLASS:
+        return _describe(file, dataset, Problem("dicomdir", "an index of files, not an image"))
     try:
         Walk(data, tags.KEYWORDS).read(start, dataset)
     except Problem as problem:
@@ -105,10 +108,10 @@ def parse(file: str, data: Buffer) -> DicomFile:
     return _describe(file, dataset, None, frames, syntax)
 
 
-def _file_meta(data: Buffer) -> tuple[str, int]:
-    """Transfer Syntax UID (empty if not said) and where the data set starts."""
+def _file_meta(data: Buffer) -> tuple[str, str, int]:
+    """Transfer Syntax and storage class (empty if not said) and where the data set starts."""
     position = 132 if bytes(data[128:132]) == b"DICM" else 0
-    uid = ""
+    uids = {_SYNTAX: "", _STORAGE: ""}
     # The group length is often wrong, so the group is left where another one begins.
     while position + 8 <= len(data) and bytes(data[position : position + 2]) == b"\x02\x00":
         _, element, vr, length = struct.unpack_from("<HH2sH", data, position)
@@ -118,12 +121,13 @@ def _file_meta(data: Buffer) -> tuple[str, int]:
                 break
             (length,) = struct.unpack_from("<I", data, position)
             position += 4
-        if element == 0x0010:
-            uid = bytes(data[position : position + min(length, 64)]).decode("latin-1").strip(" \0")
+        if element in uids:
+            value = bytes(data[position : position + min(length, 64)])
+            uids[element] = value.decode("latin-1").strip(" \0")
         position += length
     if position + 8 > len(data):
         raise Problem("truncated", "the file ends before its data set")
-    return uid, position
+    return uids[_SYNTAX], uids[_STORAGE], position
 
 
 def _inflate(stream: memoryview) -> bytes:
@@ -150,8 +154,6 @@ def _usable(dataset: DataSet) -> None:
     """Raise the reason why a file cannot be a slice of a CT volume, if there is one."""
     storage = tags.text(dataset, "SOPClassUID")
     modality = tags.text(dataset, "Modality")
-    if storage == _DICOMDIR_CLASS:
-        raise Problem("dicomdir", "an index of files, not an image")
     if modality in OTHER_OBJECTS or (modality and not dataset.pixel_tag and modality != "CT"):
         shown = modality if modality in OTHER_OBJECTS | IMAGE_MODALITIES else "DICOM"
         raise Problem("not_image", f"a {shown} object, not an image")
@@ -165,7 +167,9 @@ def _usable(dataset: DataSet) -> None:
     if storage.startswith(_CAPTURE_CLASSES) or samples != 1 or colour:
         raise Problem("secondary_capture", "a picture (secondary capture), not CT data")
     if storage and storage not in CT_CLASSES:
-        raise Problem("not_image", "not of a storage class for CT images")
+        # Cone beam CT and angiography come with modality CT, but hold no HU.
+        code = "not_ct" if dataset.pixel_tag else "not_image"
+        raise Problem(code, "not of a storage class for CT images")
     if not modality and not storage:
         raise tags.missing("Modality")
     kinds = set(tags.texts(dataset, "ImageType"))

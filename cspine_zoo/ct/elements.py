@@ -121,7 +121,10 @@ class Walk:
                     position = taken
                     continue
             if position + length > stop:
-                raise Problem("truncated", f"element {name(tag)} is longer than the file")
+                # Where a type is due and none is found, its bytes were taken for a length.
+                broken = dataset.encoding.explicit and not vr
+                code = "bad_header" if broken else "truncated"
+                raise Problem(code, f"element {name(tag)} is longer than the file")
             if tag in self._wanted and length <= MAX_VALUE:
                 dataset.values[tag] = self._data[position : position + length]
             position += length

@@ -20,8 +20,11 @@ from cspine_zoo.errors import UsageError
 
 Source = str | Path | Sequence[str | Path]
 
+_READ: Final = ("dicom", "nifti", "gzip")
 _CLUTTER: Final = frozenset((".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"))
 _LONGEST_NAME: Final = 300
+_MARKUP: Final = frozenset("<>[]`")
+"""What HTML and Markdown need to turn a name into an element, a link or a picture."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Unread:
 
 
 def printable(name: str) -> str:
-    """A name that can be shown anywhere: no control characters, newlines or escape sequences."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in name)
+    """A name that can be shown anywhere: no control characters, escape sequences or markup."""
+    shown = "".join(c if c.isprintable() and c not in _MARKUP else f"\\x{ord(c):02x}" for c in name)
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 3]}..."
 
 
@@ -115,6 +118,12 @@ def _file(path: Path, name: str, budget: Budget, fatal: bool = False) -> Iterato
             if kind == "zip":
                 yield from _archive(stream, state.st_size, budget, 1)
                 return
+            if state.st_size > MAX_FILE and kind in _READ:
+                large = Problem("too_large", f"the file is larger than {MAX_FILE >> 30} GiB")
+                if fatal:
+                    raise large
+                yield Unread(name, large)
+                return
             yield Item(name, kind, _rest(stream, head, kind, state.st_size, budget))
     except OSError:
         problem = Problem("unreadable", "the file cannot be read")
@@ -134,10 +143,8 @@ def _open(path: str, flags: int) -> int:
 
 def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> Buffer:
     """All bytes of a file whose first ones were read; nothing more of one that is not needed."""
-    if kind not in ("dicom", "nifti", "gzip"):
+    if kind not in _READ:
         return b""
-    if size > MAX_FILE:
-        raise Problem("too_large", f"the file is larger than {MAX_FILE >> 30} GiB")
     budget.spend(size)
     view = np.empty(size, np.uint8).data  # bytearray would write zeros first
     view[: len(head)] = head
@@ -158,7 +165,7 @@ def _archive(stream: BinaryIO, size: int, budget: Budget, depth: int) -> Iterato
         elif _is_clutter(label):
             yield Unread(shown, Problem("clutter", "left behind by an operating system"))
         elif (kind := sniff(content[:HEAD])) != "zip":
-            yield Item(shown, kind, content if kind in ("dicom", "nifti", "gzip") else b"")
+            yield Item(shown, kind, content if kind in _READ else b"")
         elif depth == 2:
             yield Unread(shown, Problem("nested_zip", "a zip inside a zip inside a zip"))
         else:

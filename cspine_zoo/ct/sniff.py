@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from typing import Final
 
 from cspine_zoo.ct.elements import KNOWN_VRS
@@ -49,8 +50,19 @@ def sniff(head: bytes) -> str:
         return "nifti"
     for offset, magic, kind in _MAGIC:
         if head[offset : offset + len(magic)] == magic:
-            return kind
+            return _zipped(head) if kind == "gzip" else kind
     return "dicom" if _starts_like_dicom(head) else "unknown file"
+
+
+def _zipped(head: bytes) -> str:
+    """A gzip file by what is in it: NIfTI alone is read from gzip."""
+    try:
+        inside = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, HEAD)
+    except zlib.error:
+        inside = b""
+    if inside[257:262] == b"ustar":
+        return "tar.gz archive"
+    return "gzip archive" if inside[128:132] == b"DICM" else "gzip"
 
 
 def _is_nifti(head: bytes) -> bool:
