@@ -54,13 +54,13 @@ class Budget:
         if self.left < 0:
             raise Problem("too_large", f"the study holds more than {MAX_STUDY >> 30} GiB")
 
-    def count_file(self) -> None:
-        """Take one file.
+    def count_files(self, count: int = 1) -> None:
+        """Take so many files.
 
         Raises:
             Problem: there were too many.
         """
-        self.files -= 1
+        self.files -= count
         if self.files < 0:
             raise Problem("too_many_files", f"more than {MAX_ENTRIES:,} files")
 
@@ -77,9 +77,9 @@ def entries(stream: BinaryIO, size: int, budget: Budget) -> Iterator[tuple[str, 
         Problem: the archive as a whole is not to be trusted.
     """
     infos = [info for info in _directory(stream, size) if not info.is_dir()]
+    budget.count_files(len(infos))
     unpacked = 0
     for info in infos:
-        budget.count_file()
         if _is_special(info):
             yield info.filename, Problem("special_entry", "a link or device, not a plain file")
             continue
@@ -123,7 +123,9 @@ def _check_directory_size(stream: BinaryIO, size: int) -> None:
     at = end.rfind(b"PK\x05\x06")
     if at < 0 or at + 22 > len(end):
         raise Problem("bad_zip", "the archive has no end record; it is damaged or cut off")
-    (directory,) = struct.unpack_from("<I", end, at + 12)
+    count, directory = struct.unpack_from("<HI", end, at + 10)
+    if MAX_ENTRIES < count < 0xFFFF:  # which some writers set to say that zip64 records follow
+        raise Problem("too_many_files", f"more than {MAX_ENTRIES:,} entries")
     zip64 = end.rfind(b"PK\x06\x06")
     if directory == 0xFFFFFFFF and zip64 >= 0 and zip64 + 48 <= len(end):
         (directory,) = struct.unpack_from("<Q", end, zip64 + 40)

@@ -25,6 +25,8 @@ from cspine_zoo.ct.syntaxes import Syntax, find
 MAX_INFLATED: Final = 256 << 20
 """Most bytes of a deflated data set; a public file of 389 kB inflates to 811 MB."""
 
+_PIECE = 16 << 20
+
 CT_CLASSES: Final = (
     "1.2.840.10008.5.1.4.1.1.2",
     "1.2.840.10008.5.1.4.1.1.2.1",
@@ -132,13 +134,17 @@ def _file_meta(data: Buffer) -> tuple[str, str, int]:
 
 def _inflate(stream: memoryview) -> bytes:
     engine = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = engine.decompress(stream, MAX_INFLATED + 1)
+    parts: list[bytes] = []
+    packed: Buffer = stream
+    try:  # in pieces: one buffer that grows is copied, and twice as large while it is
+        while packed and not engine.eof:
+            parts.append(engine.decompress(packed, _PIECE))
+            packed = engine.unconsumed_tail
+            if len(parts) * _PIECE > MAX_INFLATED:
+                raise Problem("too_large", "the deflated data set inflates to more than 256 MiB")
     except zlib.error:
         raise Problem("bad_pixels", "the deflated data set is damaged") from None
-    if len(data) > MAX_INFLATED:
-        raise Problem("too_large", "the deflated data set inflates to more than 256 MiB")
-    return data
+    return b"".join(parts)
 
 
 def _encoding(data: Buffer, start: int, syntax: Syntax | None) -> Encoding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,9 @@ from cspine_zoo.ct.sniff import HEAD, sniff
 from cspine_zoo.errors import UsageError
 
 Source = str | Path | Sequence[str | Path]
+
+_MAPPED_FROM: Final = 128 << 20
+"""Larger files are mapped: of bytes that nobody asks for, none comes into memory."""
 
 _READ: Final = ("dicom", "nifti", "gzip")
 _CLUTTER: Final = frozenset((".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"))
@@ -92,11 +96,19 @@ def _files(path: Path, alone: bool, budget: Budget) -> Iterator[Item | Unread]:
     if not is_folder:
         yield from _file(path, printable(str(path)), budget, fatal=alone)
         return
+    for full in _below(path, budget.files):
+        yield from _file(full, printable(full.relative_to(path).as_posix()), budget)
+
+
+def _below(path: Path, most: int) -> list[Path]:
+    """Every file below a folder, in a stable order, before the first one is opened."""
+    found: list[Path] = []
     for folder, folders, names in os.walk(path):
         folders.sort()
-        for name in sorted(names):
-            full = Path(folder, name)
-            yield from _file(full, printable(full.relative_to(path).as_posix()), budget)
+        found += [Path(folder, name) for name in sorted(names)]
+        if len(found) > most:
+            raise Problem("too_many_files", f"more than {most:,} files")
+    return found
 
 
 def _file(path: Path, name: str, budget: Budget, fatal: bool = False) -> Iterator[Item | Unread]:
@@ -104,7 +116,7 @@ def _file(path: Path, name: str, budget: Budget, fatal: bool = False) -> Iterato
 
     ``fatal``: it is all there is, so that its problem is the study's.
     """
-    budget.count_file()
+    budget.count_files()
     if _is_clutter(name):
         yield Unread(name, Problem("clutter", "left behind by an operating system"))
         return
@@ -146,6 +158,8 @@ def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> 
     if kind not in _READ:
         return b""
     budget.spend(size)
+    if size >= _MAPPED_FROM:
+        return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
     view = np.empty(size, np.uint8).data  # bytearray would write zeros first
     view[: len(head)] = head
     filled = len(head)

@@ -129,7 +129,7 @@ def _(bench: Workbench) -> Path:
 def _(bench: Workbench) -> Path:
     """Nobody asks for what is in them: they are jumped over."""
     value = b""
-    for _ in range(2000):
+    for _ in range(5000):
         item = b"\xfe\xff\x00\xe0" + struct.pack("<I", len(value)) + value
         value = long(0x00091010, b"SQ", item)
     return bench.plain(before_data(value))

@@ -184,10 +184,9 @@ def _(bench: Workbench) -> Path:
     return _bomb(bench, (512, 512, 400), 200)
 
 
-@add("gzip that inflates to 2 GB after its voxels", read(), slow=True)
+@add("gzip that inflates to 2 GB after its voxels", Refused("bad_nifti"), slow=True)
 def _(bench: Workbench) -> Path:
     """Only what the header asks for is inflated."""
-    bench.expect(np.full(bench.hu.shape, -1000, np.int16))
     return _bomb(bench, (36, 34, 24), 2048)
 
 
