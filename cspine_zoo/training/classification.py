@@ -86,7 +86,7 @@ def encoder_features(
     Returns:
         Features (V, 2P, S, F), truth (2P,), slice truth (2P, S).
     """
-    encoder.eval()
+    encoder.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     channels = preset.preprocess.channels
     generator = Generator().manual_seed(preset.seed)
     stacks = []
@@ -99,6 +99,7 @@ def encoder_features(
                     poses = random_poses(1, generator).expand(len(tensor), -1, -1)
                     moved = posed(tensor, poses)
                     tensor = revalued(moved, generator, channels.index("mask"))
+                tensor = tensor.contiguous(memory_format=torch.channels_last)
                 rows.append(encoder(tensor[None])[0])
         stacks.append(torch.stack(rows))
         LOG.info("features of view %d of %d", view + 1, views)
