@@ -160,6 +160,8 @@ def _usable(dataset: DataSet) -> None:
     """Raise the reason why a file cannot be a slice of a CT volume, if there is one."""
     storage = tags.text(dataset, "SOPClassUID")
     modality = tags.text(dataset, "Modality")
+    if storage.startswith(_CAPTURE_CLASSES):
+        raise Problem("secondary_capture", "a picture (secondary capture), not CT data")
     if modality in OTHER_OBJECTS or (modality and not dataset.pixel_tag and modality != "CT"):
         shown = modality if modality in OTHER_OBJECTS | IMAGE_MODALITIES else "DICOM"
         raise Problem("not_image", f"a {shown} object, not an image")
@@ -170,8 +172,8 @@ def _usable(dataset: DataSet) -> None:
     colour = tags.text(dataset, "PhotometricInterpretation") not in (
         ("", "MONOCHROME1", "MONOCHROME2")
     )
-    if storage.startswith(_CAPTURE_CLASSES) or samples != 1 or colour:
-        raise Problem("secondary_capture", "a picture (secondary capture), not CT data")
+    if samples != 1 or colour:
+        raise Problem("secondary_capture", "a picture in colour, not CT data")
     if storage and storage not in CT_CLASSES:
         # Cone beam CT and angiography come with modality CT, but hold no HU.
         code = "not_ct" if dataset.pixel_tag else "not_image"

@@ -56,7 +56,10 @@ class Unread:
 
 def printable(name: str) -> str:
     """A name that can be shown anywhere: no control characters, escape sequences or markup."""
-    shown = "".join(c if c.isprintable() and c not in _MARKUP else f"\\x{ord(c):02x}" for c in name)
+    start = name[: _LONGEST_NAME + 1]
+    shown = "".join(
+        c if c.isprintable() and c not in _MARKUP else f"\\x{ord(c):02x}" for c in start
+    )
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[: _LONGEST_NAME - 3]}..."
 
 

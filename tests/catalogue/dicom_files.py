@@ -192,7 +192,7 @@ def _(bench: Workbench) -> Path:
     return bench.plain()
 
 
-@add("deflated data set that is a bomb", Refused("too_large"))
+@add("deflated data set that is a bomb", Refused("too_large"), slow=True)
 def _(bench: Workbench) -> Path:
     head, _ = _deflated_parts(bench)
     engine = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
@@ -305,6 +305,10 @@ def _tagged(tags: dict[str, Any], bench: Workbench) -> Path:
     return bench.tagged(**tags)
 
 
+def _broken(tags: dict[str, Any], bench: Workbench) -> Path:
+    return bench.tagged(2, **tags)
+
+
 for _keyword in (
     "Rows",
     "Columns",
@@ -317,10 +321,10 @@ for _keyword in (
     "RescaleSlope",
     "RescaleIntercept",
 ):
-    add(f"no {_keyword}", Refused("missing_tag"))(partial(_tagged, {_keyword: None}))
-add("empty PixelSpacing", Refused("missing_tag"))(partial(_tagged, {"PixelSpacing": ""}))
+    add(f"no {_keyword}", Refused("missing_tag"))(partial(_broken, {_keyword: None}))
+add("empty PixelSpacing", Refused("missing_tag"))(partial(_broken, {"PixelSpacing": ""}))
 add("empty Rows", Refused("missing_tag"))(lambda bench: bench.plain(_text(0x00280010, b"")))
-add("no pixels", Refused("truncated"))(partial(_tagged, {"PixelData": None}))
+add("no pixels", Refused("truncated"))(partial(_broken, {"PixelData": None}))
 add("no modality, but a storage class", read())(partial(_tagged, {"Modality": None}))
 add("neither modality nor storage class", Refused("missing_tag"))(
     lambda bench: bench.plain(lambda data: _text(0x00080060, b"")(_text(0x00080016, b"")(data)))
@@ -333,7 +337,7 @@ add("no identifiers at all", read())(
         ),
     )
 )
-add("values of dual energy, not HU", Refused("not_hu"))(partial(_tagged, {"RescaleType": "Z_EFF"}))
+add("values of dual energy, not HU", Refused("not_hu"))(partial(_broken, {"RescaleType": "Z_EFF"}))
 
 
 @add("markup and names in every text of one file that is refused", Refused("missing_tag"))

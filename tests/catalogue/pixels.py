@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from tests.catalogue.case import Refused, Section, read
 from tests.catalogue.enhanced import write_enhanced
 from tests.catalogue.syntaxes import recoded
-from tests.catalogue.workbench import Workbench
+from tests.catalogue.workbench import SERIES_UID, Workbench
 
 SECTION = Section("B")
 add = SECTION.add
@@ -123,7 +123,7 @@ def _(bench: Workbench) -> Path:
 @add("another slope and intercept in each slice", read())
 def _(bench: Workbench) -> Path:
     for one in bench.slices():
-        fields = {"series_uid": "1.2.3", "study_uid": "1.2.4"}
+        fields = {"series_uid": SERIES_UID}
         bench.write(
             [one], slope=0.5 if one.number % 2 else 1.0, intercept=-1024.0 - one.number, **fields
         )

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 
 from tests.catalogue.case import Refused, Section, read
-from tests.catalogue.workbench import Workbench
+from tests.catalogue.workbench import SERIES_UID, Workbench
 from tests.ct.dicom_writer import Slice
 
 SECTION = Section("C")
@@ -41,11 +40,11 @@ BESIDE: tuple[tuple[str, str, dict[str, Any]], ...] = (
 
 
 def _beside(tags: dict[str, Any], bench: Workbench) -> Path:
-    return bench.with_extra(SeriesNumber=9, slices=3, **tags)
+    return bench.with_extra(3, SeriesNumber=9, **tags)
 
 
 def _alone(tags: dict[str, Any], bench: Workbench) -> Path:
-    return bench.tagged(**tags)
+    return bench.tagged(2, **tags)
 
 
 for _name, _code, _tags in BESIDE:
@@ -58,11 +57,9 @@ def _(bench: Workbench) -> Path:
     def bare(ds: Dataset, number: int) -> None:
         del ds.PixelData, ds.Rows, ds.Columns
 
-    study_uid = generate_uid()
-    bench.write(study_uid=study_uid)
     report = {"Modality": "SR", "SOPClassUID": CLASS + "88.33"}
-    bench.write(bench.slices()[:1], "study/sr", study_uid=study_uid, tags=report, change=bare)
-    return bench.folder
+    bench.write(bench.slices()[:1], "study/sr", tags=report, change=bare)
+    return bench.plain()
 
 
 @add("bolus monitoring beside the scan", read("files_rejected", skipped=("duplicate_position",)))
@@ -87,9 +84,8 @@ def _at_one_place(bench: Workbench) -> list[Slice]:
 
 def _two(bench: Workbench, slices: Iterable[Slice], **tags: Any) -> Path:
     """The phantom, and these slices as a second series of the same study."""
-    study_uid = generate_uid()
-    bench.write(study_uid=study_uid, name="study/one")
-    bench.write(slices, "study/two", study_uid=study_uid, tags=tags)
+    bench.write(slices, "study/two", tags=tags)
+    bench.plain(name="study/one")
     return bench.folder / "study"
 
 
@@ -124,11 +120,10 @@ def _(bench: Workbench) -> Path:
 
 @add("bone kernel beside soft tissue", read(skipped=("other_series",)))
 def _(bench: Workbench) -> Path:
-    study_uid = generate_uid()
     soft = Workbench(bench.folder, bench.hu + np.int16(9), bench.affine).slices()
-    bench.write(soft, "study/a", study_uid=study_uid, tags={"ConvolutionKernel": "B30f"})
+    bench.write(soft, "study/a", tags={"ConvolutionKernel": "B30f"})
     tags = {"ConvolutionKernel": "BONE", "SeriesNumber": 2}
-    return bench.write(name="study/b", study_uid=study_uid, tags=tags).parent
+    return bench.write(name="study/b", tags=tags).parent
 
 
 def _asked(series: str | int, bench: Workbench) -> Path:
@@ -152,10 +147,8 @@ for _name, _series in (("a number", 5), ("a UID", "1.2.3"), ("nothing", "")):
 
 
 def _mixed(tags: dict[str, Any], series: int | None, bench: Workbench) -> Path:
-    study_uid = generate_uid()
-    bench.write(name="study/one", study_uid=study_uid)
-    fields = {} if "StudyInstanceUID" in tags else {"study_uid": study_uid}
-    bench.write(name="study/two", tags={"SeriesNumber": 2, **tags}, **fields)
+    bench.plain(name="study/one")
+    bench.write(name="study/two", tags={"SeriesNumber": 2, **tags})
     bench.series = series
     return bench.folder
 
@@ -170,9 +163,8 @@ add("two studies, one asked for", read(skipped=("other_series",)))(partial(_mixe
 
 @add("two patients under one series UID", Refused("several_patients"))
 def _(bench: Workbench) -> Path:
-    same = {"series_uid": "1.2.3", "study_uid": "1.2.4"}
-    bench.write(name="study/one", **same)
-    bench.write(name="study/two", tags=_OTHER, **same)
+    bench.plain(name="study/one")
+    bench.write(name="study/two", tags=_OTHER, series_uid=SERIES_UID)
     return bench.folder
 
 
@@ -180,9 +172,8 @@ def _(bench: Workbench) -> Path:
 
 
 def _shared_uid(cut: Callable[[Workbench], list[Slice]], tags: dict[str, Any], bench: Workbench):
-    same = {"series_uid": "1.2.3", "study_uid": "1.2.4"}
-    bench.write(name="study/one", **same)
-    bench.write(cut(bench), "study/two", tags=tags, **same)
+    bench.plain(name="study/one")
+    bench.write(cut(bench), "study/two", tags=tags, series_uid=SERIES_UID)
     return bench.folder
 
 
@@ -210,10 +201,9 @@ for _name, _cut in (
 
 @add("two acquisitions under one series UID", read(skipped=("other_series",)))
 def _(bench: Workbench) -> Path:
-    same = {"series_uid": "1.2.3", "study_uid": "1.2.4"}
-    bench.write(name="study/one", tags={"AcquisitionNumber": 1}, **same)
+    bench.write(name="study/one", tags={"AcquisitionNumber": 1}, series_uid=SERIES_UID)
     later = Workbench(bench.folder, bench.hu[:, :, :22] + np.int16(9), bench.affine).slices()
-    bench.write(later, "study/two", tags={"AcquisitionNumber": 2}, **same)
+    bench.write(later, "study/two", tags={"AcquisitionNumber": 2}, series_uid=SERIES_UID)
     return bench.folder
 
 
@@ -233,7 +223,6 @@ def _(bench: Workbench) -> Path:
 
 @add("one file twice, under other identifiers", read(skipped=("duplicate",)))
 def _(bench: Workbench) -> Path:
-    same = {"series_uid": "1.2.3", "study_uid": "1.2.4"}
-    bench.write(**same)
-    bench.write(bench.slices()[:1], "study/again", **same)
+    bench.plain()
+    bench.write(bench.slices()[:1], "study/again", series_uid=SERIES_UID)
     return bench.folder

@@ -12,13 +12,16 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.uid import generate_uid
 
 from tests.ct.dicom_writer import SPACING_MM, Slice, Study, acquire, phantom
 
 STEP_MM: Final = 2.0
 SLICES: Final = 24
 """A volume of 48 mm: one slice may be missing, and 40 mm are still there."""
+
+STUDY_UID: Final = "1.2.826.0.1.3680043.8.498.1"
+SERIES_UID: Final = "1.2.826.0.1.3680043.8.498.2"
+"""Of the plain phantom; whatever else is written is of the same study, in a series of its own."""
 
 MARKUP: Final = "<script>alert(1)</script>[x](y)\x1b[31m"
 IDENTITY: Final[dict[str, Any]] = {
@@ -64,13 +67,14 @@ def neck_affine() -> NDArray[np.float64]:
 def plain_files() -> tuple[tuple[str, bytes], ...]:
     """Name and content of the phantom's files: axial, explicit little endian."""
     with TemporaryDirectory() as folder:
-        paths = identified().write_all(acquire(*neck()), Path(folder))
+        paths = identified(series_uid=SERIES_UID).write_all(acquire(*neck()), Path(folder))
         return tuple((path.name, path.read_bytes()) for path in paths)
 
 
 def identified(**fields: Any) -> Study:
     """A study with planted identifiers; ``tags`` of its own come on top."""
-    return Study(**{**fields, "tags": {**IDENTITY, **fields.get("tags", {})}})
+    tags = {**IDENTITY, **fields.pop("tags", {})}
+    return Study(study_uid=STUDY_UID, tags=tags, **fields)
 
 
 @dataclass
@@ -119,18 +123,14 @@ class Workbench:
         identified(**of).write_all(cut, self.folder / name)
         return self.folder / name
 
-    def tagged(self, **tags: Any) -> Path:
-        """The phantom with other tags; None deletes one."""
-        return self.write(tags=tags)
+    def tagged(self, count: int = SLICES, **tags: Any) -> Path:
+        """The phantom, or its first slices, with other tags; None deletes one."""
+        return self.write(self.slices()[:count], tags=tags)
 
-    def with_extra(self, *, slices: int = 1, name: str = "extra", **tags: Any) -> Path:
-        """The phantom, and a series with other tags in the same study."""
-        one = {"study_uid": generate_uid(), "tags": {}}
-        self.write(**one)
-        cut = self.slices()[:slices]
-        one["tags"] = tags
-        self.write(cut, f"study/{name}", **one)
-        return self.folder / "study"
+    def with_extra(self, count: int, **tags: Any) -> Path:
+        """The phantom, and so many slices with other tags."""
+        self.write(self.slices()[:count], "study/extra", tags=tags)
+        return self.plain()
 
     def zip(
         self,

@@ -46,7 +46,7 @@ def test_each_ends_with_a_code(name: str, endings: dict[str, str]) -> None:
 def test_what_they_are_is_told(endings: dict[str, str]) -> None:
     known = {
         "CT_small.dcm": "too_few_slices",
-        "JPEG2000-embedded-sequence-delimiter.dcm": "not_ct",
+        "JPEG2000-embedded-sequence-delimiter.dcm": "secondary_capture",
         "JPGExtended.dcm": "unsupported_syntax",
         "MR_small.dcm": "not_ct",
         "SC_rgb_jpeg.dcm": "secondary_capture",
