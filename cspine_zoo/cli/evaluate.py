@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,10 +28,17 @@ def _add_options(parser: ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="DIR",
-        help="keeps each study's predictions: the same directory goes on where it stopped",
+        help="for evaluation.json, report.html and each study's predictions: the same directory "
+        "goes on where it stopped",
     )
     parser.add_argument(
         "--segmenter", metavar="NAME", help="instead of the one that each classifier names"
+    )
+    parser.add_argument(
+        "--pictures",
+        action=BooleanOptionalAction,
+        help="slices of the worst studies in report.html; by default only for synthetic studies, "
+        "so that nobody's CT gets into a report unasked",
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N studies")
     add_device(parser)
@@ -39,7 +46,7 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, console: Console) -> int:
-    from cspine_zoo.evaluation.evaluate import evaluate
+    from cspine_zoo.evaluation.evaluate import PAGE, evaluate
 
     logging.getLogger("cspine_zoo.evaluation").setLevel(logging.INFO)
     result = evaluate(
@@ -50,6 +57,7 @@ def _run(options: Namespace, console: Console) -> int:
         device=options.device,
         precision=options.precision,
         limit=options.limit,
+        pictures=options.pictures,
     )
     if console.json:
         console.answer_json(result)
@@ -57,6 +65,7 @@ def _run(options: Namespace, console: Console) -> int:
     console.answer(f"{result['n_studies']} studies, {result['n_missing']} without a prediction")
     for line in aligned([_HEADING, *(_row(name, m) for name, m in result["models"].items())]):
         console.answer(line)
+    console.answer(f"report: {options.out / PAGE}")
     return 0
 
 

@@ -67,18 +67,36 @@ class Resamples:
 
     def figure(self, measure: Measure) -> Figure:
         """Value and 95 % percentile interval; both null where the statistic is undefined."""
+        return self._figure(measure)[0]
+
+    def difference(self, measure: Measure) -> Figure:
+        """The figure of a difference that is 0 without an effect, with its two-sided ``p``.
+
+        p is twice the share of resamples on the far side of 0, the sample itself counted once: the
+        level at which the percentile interval just touches 0. Null where there is no interval.
+
+        References:
+            Davison and Hinkley 1997, Bootstrap Methods and their Application, chapter 4, for
+            counting the sample itself.
+        """
+        figure, defined = self._figure(measure)
+        if figure["ci95"] is None:
+            return {**figure, "p": None}
+        beyond = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+        return {**figure, "p": min(1.0, 2 * (beyond + 1) / (len(defined) + 1))}
+
+    def _figure(self, measure: Measure) -> tuple[Figure, FloatArray]:
+        """The figure, and its values in the resamples that define it."""
         value = float(measure.of_weights(self.once)[0]) if measure.n else float("nan")
         if not np.isfinite(value):
-            return {"value": None, "ci95": None, "n": measure.n}
-        return {"value": value, "ci95": self._interval(measure), "n": measure.n}
-
-    def _interval(self, measure: Measure) -> list[float] | None:
+            return {"value": None, "ci95": None, "n": measure.n}, np.zeros(0)
         values = measure.of_weights(self.drawn)
         defined = values[np.isfinite(values)]
-        if not len(values) or len(defined) < _LEAST_DEFINED * len(values):
-            return None
-        low, high = np.percentile(defined, [2.5, 97.5])
-        return [float(low), float(high)]
+        interval = None
+        if len(values) and len(defined) >= _LEAST_DEFINED * len(values):
+            low, high = np.percentile(defined, [2.5, 97.5])
+            interval = [float(low), float(high)]
+        return {"value": value, "ci95": interval, "n": measure.n}, defined
 
 
 def constant(value: float | None, n: int) -> Figure:

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from cspine_zoo.errors import UsageError
+from cspine_zoo.evaluation.evaluated import Evaluated
+from cspine_zoo.evaluation.page import to_page
+from cspine_zoo.evaluation.paired import compare_models
+from cspine_zoo.evaluation.pictures import draw_worst
 from cspine_zoo.evaluation.predictions import Candidate, Runner, predict_studies
 from cspine_zoo.evaluation.report import ModelRecords, report
 from cspine_zoo.inference.loading import ModelLike
@@ -17,6 +21,8 @@ from cspine_zoo.rsna.layout import StudyRow, read_layout
 from cspine_zoo.zoo.model import ZooModel
 
 REPORT: Final = "evaluation.json"
+COMPARISONS: Final = "comparisons.json"
+PAGE: Final = "report.html"
 
 
 def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are keywords
@@ -28,11 +34,14 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
     device: str = "auto",
     precision: str = "auto",
     limit: int | None = None,
+    pictures: bool | None = None,
 ) -> dict[str, Any]:
     """Score models on all studies of a directory in the RSNA layout.
 
     Each study's predictions are kept under ``out``: started again with the same ``out``, the
-    evaluation goes on where it stopped. The result is also written to ``out/evaluation.json``.
+    evaluation goes on where it stopped. The result is also written to ``out/evaluation.json``, the
+    paired differences of each two models to ``out/comparisons.json``, and everything with charts
+    to ``out/report.html``.
 
     Args:
         data: directory in the RSNA 2022 layout, real or synthetic.
@@ -42,6 +51,8 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
         device: ``"auto"`` or a torch device.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         limit: evaluate only the first studies by UID.
+        pictures: whether the page shows slices and UIDs of the worst studies. By default only if
+            every study is marked synthetic: nobody's CT gets into a report unasked.
 
     Returns:
         The object of ``cspine-zoo evaluate --json``; docs/evaluation.md says what each figure is.
@@ -65,6 +76,11 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
         )
     result = report(rows, known)
     write_json(out / REPORT, result)
+    evaluated = Evaluated(rows, known, result, compare_models(rows, known))
+    write_json(out / COMPARISONS, {"comparisons": evaluated.pairs})
+    with_pictures = evaluated.synthetic if pictures is None else pictures
+    drawn = draw_worst(evaluated) if with_pictures else None
+    write_text(out / PAGE, to_page(evaluated, drawn))
     return result
 
 
@@ -123,6 +139,11 @@ def make_output(out: Path) -> None:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write ``content`` in one step."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write ``content`` in one step."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    partial.write_text(content, encoding="utf-8")
     partial.replace(path)

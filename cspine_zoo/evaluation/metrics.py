@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,10 +59,7 @@ def ratio(
     below = np.bincount(study, weights=denominator, minlength=n_studies)
 
     def of_weights(weights: FloatArray) -> FloatArray:
-        divisor = weights @ below
-        quotient: FloatArray = np.full(len(weights), np.nan)
-        np.divide(weights @ above, divisor, out=quotient, where=divisor > 0)
-        return quotient
+        return _quotient(weights @ above, weights @ below)
 
     return Measure(int(np.rint(denominator.sum())), of_weights)
 
@@ -85,13 +83,41 @@ def challenge_log_loss(probabilities: FloatArray, labels: NDArray[np.int64]) -> 
         RSNA 2022 Cervical Spine Fracture Detection, evaluation page: weights 14 and 7 for the
         patient, 2 and 1 for a vertebra, divided by the weights of the study.
     """
+    scores: FloatArray = challenge_losses(probabilities, labels).sum(axis=1)
+    return scores
+
+
+def challenge_losses(probabilities: FloatArray, labels: NDArray[np.int64]) -> FloatArray:
+    """(N, 8): what each probability adds to ``challenge_log_loss`` of its study."""
     p = np.clip(probabilities, _CLIP, 1 - _CLIP)
-    losses = -np.where(labels == 1, np.log(p), np.log1p(-p))
+    losses: FloatArray = -_shares(labels) * np.where(labels == 1, np.log(p), np.log1p(-p))
+    return losses
+
+
+def best_constant(labels: NDArray[np.int64]) -> FloatArray:
+    """The eight probabilities that cost least when every study is given the same.
+
+    They are the shares of the fractured by weight, not the prevalences. A model that does not
+    beat them has learned nothing.
+
+    Args:
+        labels: (N, 8), C1 to C7 and then patient_overall.
+
+    Returns:
+        (8,).
+    """
+    shares = _shares(labels)
+    constant: FloatArray = (shares * labels).sum(axis=0) / shares.sum(axis=0)
+    return constant
+
+
+def _shares(labels: NDArray[np.int64]) -> FloatArray:
+    """(N, 8): what each probability weighs in its study's loss."""
     positive = np.array([VERTEBRA_WEIGHTS[1]] * 7 + [OVERALL_WEIGHTS[1]])
     negative = np.array([VERTEBRA_WEIGHTS[0]] * 7 + [OVERALL_WEIGHTS[0]])
     weights = np.where(labels == 1, positive, negative)
-    scores: FloatArray = (weights * losses).sum(axis=1) / weights.sum(axis=1)
-    return scores
+    shares: FloatArray = weights / weights.sum(axis=1, keepdims=True)
+    return shares
 
 
 def binary(items: Items) -> dict[str, Measure]:
@@ -124,6 +150,39 @@ def binary(items: Items) -> dict[str, Measure]:
 
 def auc(items: Items) -> Measure:
     """Area under the ROC curve: P(fractured above whole) + P(tie) / 2; undefined for one class."""
+
+    def of_counts(fractured: FloatArray, whole: FloatArray) -> FloatArray:
+        below = np.cumsum(whole, axis=1) - whole / 2
+        pairs = fractured.sum(axis=1) * whole.sum(axis=1)
+        return _quotient((fractured * below).sum(axis=1), pairs)
+
+    return _ranked(items, of_counts)
+
+
+def average_precision(items: Items) -> Measure:
+    """Precision at each recall, weighted by the rise in recall; undefined without a fracture.
+
+    Nothing is interpolated between the observed probabilities (Davis and Goadrich 2006,
+    doi 10.1145/1143844.1143874: linear interpolation flatters).
+    """
+
+    def of_counts(fractured: FloatArray, whole: FloatArray) -> FloatArray:
+        hits = np.cumsum(fractured[:, ::-1], axis=1)
+        called = hits + np.cumsum(whole[:, ::-1], axis=1)
+        precision = np.divide(hits, called, out=np.zeros_like(hits), where=called > 0)
+        return _quotient((fractured[:, ::-1] * precision).sum(axis=1), fractured.sum(axis=1))
+
+    return _ranked(items, of_counts)
+
+
+def _ranked(items: Items, of_counts: Callable[[FloatArray, FloatArray], FloatArray]) -> Measure:
+    """A statistic of how many fractured and whole items have each distinct probability.
+
+    Args:
+        items: what is ranked.
+        of_counts: maps weighted counts of fractured and of whole items, each (R, distinct
+            probabilities from the lowest up), to values (R,).
+    """
     order = np.argsort(items.probabilities, kind="stable")
     ordered = items.probabilities[order]
     study, fractured = items.study[order], items.labels[order] == 1
@@ -131,13 +190,10 @@ def auc(items: Items) -> Measure:
 
     def block(weights: FloatArray) -> FloatArray:
         of_items = weights[:, study]
-        positives = np.add.reduceat(of_items * fractured, starts, axis=1)
-        negatives = np.add.reduceat(of_items * ~fractured, starts, axis=1)
-        below = np.cumsum(negatives, axis=1) - negatives / 2
-        pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-        area: FloatArray = np.full(len(weights), np.nan)
-        np.divide((positives * below).sum(axis=1), pairs, out=area, where=pairs > 0)
-        return area
+        return of_counts(
+            np.add.reduceat(of_items * fractured, starts, axis=1),
+            np.add.reduceat(of_items * ~fractured, starts, axis=1),
+        )
 
     def of_weights(weights: FloatArray) -> FloatArray:
         blocks = [block(weights[at : at + _BLOCK]) for at in range(0, len(weights), _BLOCK)]
@@ -146,21 +202,29 @@ def auc(items: Items) -> Measure:
     return Measure(len(ordered), of_weights)
 
 
+def _quotient(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    quotient: FloatArray = np.full(len(denominator), np.nan)
+    np.divide(numerator, denominator, out=quotient, where=denominator > 0)
+    return quotient
+
+
+def ece_bins(probabilities: FloatArray) -> NDArray[np.intp]:
+    """The bin of equal width, 0 to ``ECE_BINS - 1``, of each probability."""
+    return np.minimum((probabilities * ECE_BINS).astype(np.intp), ECE_BINS - 1)
+
+
 def calibration_error(items: Items) -> Measure:
     """Expected calibration error in equal-width bins: mean |fractured share - mean probability|.
 
     References:
         Naeini et al. 2015, doi 10.1609/aaai.v29i1.9602, equation 1 of Guo et al. 2017.
     """
-    bins = np.minimum((items.probabilities * ECE_BINS).astype(np.intp), ECE_BINS - 1)
+    bins = ece_bins(items.probabilities)
     excess = np.zeros((items.n_studies, ECE_BINS))
     np.add.at(excess, (items.study, bins), items.probabilities - items.labels)
     counts = np.bincount(items.study, minlength=items.n_studies).astype(np.float64)
 
     def of_weights(weights: FloatArray) -> FloatArray:
-        divisor = weights @ counts
-        error: FloatArray = np.full(len(weights), np.nan)
-        np.divide(np.abs(weights @ excess).sum(axis=1), divisor, out=error, where=divisor > 0)
-        return error
+        return _quotient(np.abs(weights @ excess).sum(axis=1), weights @ counts)
 
     return Measure(len(bins), of_weights)

@@ -11,6 +11,7 @@ from typing import Any, Final
 from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.evaluation.findings import FindingScore
 from cspine_zoo.evaluation.vertebrae import VertebraScore
+from cspine_zoo.results import Point
 
 _PREDICTIONS: Final = "predictions"
 
@@ -52,6 +53,16 @@ class StudyRecord:
         rows = {row["level"]: row["probability"] for row in self.prediction["vertebrae"]}
         probability: float | None = rows.get(level)
         return probability
+
+    def centroid_mm(self, level: str) -> Point | None:
+        """Where the model has ``level``, in world mm; None where it was not found."""
+        if self.prediction is None:
+            return None
+        for row in self.prediction["vertebrae"]:
+            if row["level"] == level and row.get("centroid_mm") is not None:
+                x, y, z = row["centroid_mm"]
+                return x, y, z
+        return None
 
     @property
     def can_find(self) -> bool:

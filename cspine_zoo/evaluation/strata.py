@@ -17,7 +17,9 @@ _FACTS: Final[dict[str, Callable[[SyntheticFacts], float | None]]] = {
     "conspicuity": lambda facts: facts.conspicuity,
     "thickness": lambda facts: facts.thickness_mm,
     "noise": lambda facts: facts.noise_hu,
+    "displacement": lambda facts: facts.displacement_mm,
 }
+_OF_FRACTURES: Final = frozenset({"conspicuity", "displacement"})
 
 
 def twin_order(rows: Sequence[StudyRow], scores: Scores) -> Measure:
@@ -48,19 +50,20 @@ def strata(rows: Sequence[StudyRow], scores: Scores, resamples: Resamples) -> di
     """The six figures of patients and vertebrae in the lower and upper half of each fact.
 
     The halves are cut at the median over the studies that state the fact, which is given too.
-    Whole studies have no conspicuity: all of them stand against either half of the fractured.
+    Whole studies have no conspicuity and no displacement: all of them stand against either half
+    of the fractured.
     """
     report: dict[str, Any] = {}
     for name, fact in _FACTS.items():
         stated = [fact(row.synthetic) if row.synthetic else None for row in rows]
         values = np.array(stated, dtype=np.float64)
         known = np.isfinite(values)
-        if name == "conspicuity":
+        if name in _OF_FRACTURES:
             known &= scores.labels[:, -1] == 1
         if not known.any():
             continue
         median = float(np.median(values[known]))
-        either = scores.labels[:, -1] == 0 if name == "conspicuity" else np.zeros(len(rows), bool)
+        either = (scores.labels[:, -1] == 0) & (name in _OF_FRACTURES)
         low, high = known & (values <= median), known & (values > median)
         report[name] = {
             "median": constant(median, int(known.sum())),

@@ -11,6 +11,8 @@ from cspine_zoo.evaluation.bootstrap import Resamples
 from cspine_zoo.evaluation.metrics import (
     Items,
     auc,
+    average_precision,
+    best_constant,
     binary,
     calibration_error,
     challenge_log_loss,
@@ -21,6 +23,9 @@ from cspine_zoo.evaluation.metrics import (
 # each of C1-C7 is fractured (the published percentages of 2,019 studies).
 STUDIES_BY_COUNT = (1058, 623, 239, 64, 26, 7, 2)
 FRACTURED = (146, 285, 73, 108, 162, 277, 393)
+
+BEST = np.array([0.1027, 0.1930, 0.0512, 0.0752, 0.1105, 0.1842, 0.2559, 0.5309])
+"""The best constant on that table, worked out from the table itself."""
 
 
 def rsna_table() -> NDArray[np.int64]:
@@ -50,16 +55,30 @@ def items(n: int = 60, seed: int = 0, ties: bool = True) -> Items:
 def test_constants_score_as_published_for_the_rsna_table() -> None:
     table = rsna_table()
     prevalence = table.mean(axis=0)
-    best = np.array([0.1027, 0.1930, 0.0512, 0.0752, 0.1105, 0.1842, 0.2559, 0.5309])
 
     def score(constant: NDArray[np.float64]) -> float:
         return float(challenge_log_loss(np.tile(constant, (len(table), 1)), table).mean())
 
     assert score(np.full(8, 0.5)) == pytest.approx(np.log(2), abs=1e-12)
     assert score(prevalence) == pytest.approx(0.5638, abs=1e-3)
-    assert score(best) == pytest.approx(0.5573, abs=1e-3)
+    assert score(BEST) == pytest.approx(0.5573, abs=1e-3)
     for nudge in (-0.02, 0.02):
-        assert score(np.clip(best + nudge, 0.01, 1)) > score(best)
+        assert score(np.clip(BEST + nudge, 0.01, 1)) > score(BEST)
+
+
+def test_the_best_constant_is_the_published_one() -> None:
+    table = rsna_table()
+    found = best_constant(table)
+
+    def score(constant: NDArray[np.float64]) -> float:
+        return float(challenge_log_loss(np.tile(constant, (len(table), 1)), table).mean())
+
+    # The table has RSNA's frequencies, but not its very combinations of levels.
+    assert found == pytest.approx(BEST, abs=5e-3)
+    assert score(found) == pytest.approx(0.5573, abs=1e-3)
+    for column in range(8):
+        for nudge in (-1e-3, 1e-3):
+            assert score(found) < score(found + nudge * (np.arange(8) == column))
 
 
 def test_the_patient_carries_the_published_share_of_the_weight() -> None:
@@ -109,6 +128,32 @@ def test_the_six_figures_agree_with_scikit_learn_for_any_weights(seed: int, ties
             assert measure.of_weights(weights[None])[0] == pytest.approx(expected[name]), name
 
 
+@pytest.mark.parametrize("ties", [True, False])
+def test_average_precision_agrees_with_scikit_learn_for_any_weights(ties: bool) -> None:
+    data = items(seed=7, ties=ties)
+    drawn = Resamples.draw([[i] for i in range(data.n_studies)], n_resamples=20)
+    found = average_precision(data).of_weights(drawn.drawn)
+    expected = [
+        sklearn_metrics.average_precision_score(
+            data.labels, data.probabilities, sample_weight=weights[data.study]
+        )
+        for weights in drawn.drawn
+    ]
+    assert found == pytest.approx(expected)
+
+
+def test_log_loss_agrees_with_scikit_learn_under_the_weights_of_the_challenge() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, (20, 8))
+    p = np.round(rng.random((20, 8)), 2).clip(0.01, 0.99)
+    weights = np.where(labels == 1, [2] * 7 + [14], [1] * 7 + [7])
+    expected = [
+        sklearn_metrics.log_loss(label, row, sample_weight=weight, labels=[0, 1])
+        for label, row, weight in zip(labels, p, weights, strict=True)
+    ]
+    assert challenge_log_loss(p, labels) == pytest.approx(expected)
+
+
 def test_what_each_figure_counts() -> None:
     p = np.array([0.9, 0.6, 0.4, 0.2, 0.5])
     labels = np.array([1, 0, 1, 0, 0])
@@ -147,6 +192,8 @@ def test_undefined_is_null_and_never_a_warning() -> None:
     assert figures["specificity"]["value"] == 1
     nothing = data.subset(np.zeros(4, bool))
     assert resamples.figure(auc(nothing))["value"] is None
+    assert resamples.figure(average_precision(data))["value"] is None
+    assert resamples.figure(average_precision(nothing))["value"] is None
     assert resamples.figure(calibration_error(nothing))["value"] is None
 
 

@@ -1,6 +1,7 @@
 """The report's arithmetic on records that are written by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,59 +12,15 @@ from cspine_zoo.evaluation.findings import FindingScore
 from cspine_zoo.evaluation.records import StudyRecord, read_record, record_path, write_record
 from cspine_zoo.evaluation.report import ModelRecords, report
 from cspine_zoo.evaluation.vertebrae import VertebraScore
-from cspine_zoo.rsna.layout import StudyRow, SyntheticFacts
+from tests.evaluation.made_up import ROWS, good, prediction, record
 
 SIX = {"auc", "accuracy", "precision", "recall", "f1", "specificity"}
-
-
-def row(
-    uid: str, fractured: tuple[str, ...] = (), twin_of: str = "", dprime: float = 0
-) -> StudyRow:
-    facts = SyntheticFacts(
-        twin_of, "parametric", "1", dprime or None, None, 1.0 + len(uid), 20.0 + int(uid)
-    )
-    flags = tuple(int(level in fractured) for level in LEVELS)
-    return StudyRow(uid, flags, Path("none"), synthetic=facts)
-
-
-def prediction(
-    overall: float | None, localizer: str | None = None, **levels: Any
-) -> dict[str, Any]:
-    return {
-        "patient_overall": overall,
-        "localizer": localizer,
-        "findings": [],
-        "vertebrae": [{"level": name, "probability": levels.get(name, 0.05)} for name in LEVELS],
-    }
-
-
-def record(uid: str, overall: float | None, **parts: Any) -> StudyRecord:
-    levels = {name: parts.pop(name) for name in LEVELS if name in parts}
-    localizer = parts.pop("localizer", None)
-    return StudyRecord(uid, "key", prediction(overall, localizer, **levels), **parts)
-
-
-ROWS = (
-    row("1", ("C5",), dprime=1.0),
-    row("2", twin_of="1"),
-    row("3", ("C2", "C3"), dprime=3.0),
-    row("4", twin_of="3"),
-)
 
 
 def evaluated(*records: StudyRecord) -> dict[str, Any]:
     result = report(ROWS, {"m": ModelRecords(records, 0.5, 0.3)})
     json.dumps(result, allow_nan=False)
     return result
-
-
-def good() -> tuple[StudyRecord, ...]:
-    return (
-        record("1", 0.9, C5=0.8),
-        record("2", 0.2, C5=0.1),
-        record("3", 0.7, C2=0.6, C3=0.05),
-        record("4", 0.6, C2=0.4, C3=0.05),
-    )
 
 
 def figures(node: Any) -> list[dict[str, Any]]:
@@ -139,6 +96,21 @@ def test_strata_are_halves_at_the_median() -> None:
     assert high["vertebra"]["recall"]["value"] == 0.5
     assert strata["noise"]["median"]["value"] == 22.5
     assert strata["noise"]["low"]["patient"]["auc"]["n"] == 2
+
+
+def test_displacement_is_a_stratum_of_fractures_only() -> None:
+    moved = {"1": 0.5, "2": 0.0, "3": 2.5, "4": 0.0}
+    rows = [
+        replace(row, synthetic=replace(row.synthetic, displacement_mm=moved[row.uid]))
+        for row in ROWS
+        if row.synthetic is not None
+    ]
+    result = report(rows, {"m": ModelRecords(good(), 0.5, 0.3)})
+    displacement = result["models"]["m"]["strata"]["displacement"]
+    assert displacement["median"] == {"value": 1.5, "ci95": None, "n": 2}
+    assert displacement["low"]["vertebra"]["recall"]["n"] == 1
+    assert displacement["high"]["vertebra"]["recall"]["value"] == 0.5
+    assert displacement["high"]["patient"]["specificity"]["n"] == 2
 
 
 def test_findings_and_vertebrae_are_pooled_over_studies() -> None:
