@@ -7,7 +7,7 @@ from typing import Final
 
 from plotly.offline import get_plotlyjs
 
-import cspine_zoo
+from cspine_zoo import __version__
 from cspine_zoo.evaluation.evaluated import Evaluated
 from cspine_zoo.evaluation.sections import Drawn, Sections
 from cspine_zoo.export.html import NOTICE, STYLE
@@ -73,7 +73,7 @@ def to_page(evaluated: Evaluated, drawn: Drawn | None = None) -> str:
             f"<nav>{links}</nav>\n<noscript><p>Charts need JavaScript; every figure is in the "
             "tables.</p></noscript>",
             *(f"<h2 id='{key}'>{title}</h2>\n{content}" for key, title, content in parts),
-            f"<p class='faint'>Made with cspine_zoo {escape(cspine_zoo.__version__)}.</p>",
+            f"<p class='faint'>Made with cspine_zoo {escape(__version__)}.</p>",
         ]
     )
     return (
