@@ -138,7 +138,8 @@ def _predict(
     try:
         return _predict_or_raise(row, pending, keys, runner)
     except StudyRejected as error:
-        _log.warning("%s: %s", row.uid, error)
+        # By the name that the caller's own table gives it, not by its path on disk.
+        _log.warning("%s: [%s] %s", row.uid, error.code, error.reason)
         failure = error.to_dict()["error"]
     except CSpineZooError:
         raise  # weights or usage: every study would fail alike
