@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.catalogue.case import EXTRA_MB, Case
@@ -29,6 +31,6 @@ def test_time_and_memory(case: Case, baseline: Measured, tmp_path, record_proper
     record_property("catalogue", row)
     check(case, bench, measured.outcome)
     assert extra_mb <= EXTRA_MB
-    # A busy machine keeps every process waiting: the phantom tells how long.
-    waiting = max(1.0, baseline.outcome.seconds / baseline.outcome.cpu_seconds)
-    assert seconds <= case.seconds * waiting
+    # Where others use the processors, wall time tells of them; ``check`` has seen our share.
+    busy = os.getloadavg()[0] > (os.cpu_count() or 1)
+    assert busy or seconds <= case.seconds
