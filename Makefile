@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 # JOBS: test processes; each may hold a model, so two fit a small machine.
 JOBS ?= 2
 
-.PHONY: demo test test-slow test-all catalogue install lint types wheel clean
+.PHONY: demo test test-slow test-all bench-read catalogue install lint types wheel clean
 
 demo: $(STAMP) ## open the page, with a sample study that runs at once
 	$(BIN)/cspine-zoo demo
@@ -20,6 +20,9 @@ test-all: test test-slow
 
 catalogue: $(STAMP) ## every odd and hostile input: how it ends, in what time and memory
 	$(BIN)/python -m pytest -q -m slow tests/catalogue
+
+bench-read: $(STAMP) ## reading against the least that it could cost, as ratios
+	$(BIN)/python -m benchmarks.reading
 
 install: $(STAMP)
 
