@@ -14,12 +14,13 @@ test: $(STAMP) ## the default tests: loopback only, a few minutes
 	$(BIN)/python -m pytest -n $(JOBS)
 
 test-slow: $(STAMP) ## browser, many processes, a wheel in an empty environment
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n $(JOBS) tests/catalogue
+	$(BIN)/python -m pytest -m slow --ignore=tests/catalogue
 
 test-all: test test-slow
 
 catalogue: $(STAMP) ## every odd and hostile input: how it ends, in what time and memory
-	$(BIN)/python -m pytest -q -m slow tests/catalogue
+	$(BIN)/python -m pytest -q -m slow -n $(JOBS) tests/catalogue
 
 bench-read: $(STAMP) ## reading against the least that it could cost, as ratios
 	$(BIN)/python -m benchmarks.reading

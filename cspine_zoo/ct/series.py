@@ -174,7 +174,8 @@ def _without_copies(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[D
 
 def _same(one: DicomFile, other: DicomFile) -> bool:
     return all(
-        (a.slope, a.intercept, a.format) == (b.slope, b.intercept, b.format)
+        (a.position, a.pixel_spacing_mm, a.slope, a.intercept, a.format)
+        == (b.position, b.pixel_spacing_mm, b.slope, b.intercept, b.format)
         and b"".join(a.pixels) == b"".join(b.pixels)
         for a, b in zip(one.frames, other.frames, strict=True)
     )

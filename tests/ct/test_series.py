@@ -47,38 +47,38 @@ def test_longest_original_series_is_chosen_with_a_reason(several):
     assert len(found["skipped"]) == 60
 
 
-def test_series_by_index_and_uid(several):
+def test_series_by_index_and_uid(several, read_here):
     several, uid = several
-    thin = read_ct(several, series=2)
+    thin = read_here(several, series=2)
     assert thin.geometry.spacing_mm == (1.5, 1.5, 2.5)
-    assert read_ct(several, series="2").geometry.spacing_mm == thin.geometry.spacing_mm
-    assert read_ct(several, series=uid).geometry.spacing_mm == thin.geometry.spacing_mm
-    derived = read_ct(several, series=1)
+    assert read_here(several, series="2").geometry.spacing_mm == thin.geometry.spacing_mm
+    assert read_here(several, series=uid).geometry.spacing_mm == thin.geometry.spacing_mm
+    derived = read_here(several, series=1)
     assert [notice.code for notice in derived.report.warnings] == ["derived"]
     for wrong in (9, -1, "1.2.3", "x", ""):
         with pytest.raises(UsageError, match="unknown_series"):
-            read_ct(several, series=wrong)
+            read_here(several, series=wrong)
     with pytest.raises(UsageError):
         read_ct(several, series=1.5)
     with pytest.raises(StudyRejected, match="not_ct"):
-        read_ct(several, series=0)
+        read_here(several, series=0)
 
 
-def test_two_patients_and_two_studies(body, folder, tmp_path):
+def test_two_patients_and_two_studies(body, folder, tmp_path, read_here):
     mixed = tmp_path / "mixed"
     shutil.copytree(folder, mixed)
     Study(tags={"PatientID": "p2"}).write_all(acquire(*body), mixed, "other")
     with pytest.raises(StudyRejected, match="several_patients"):
-        read_ct(mixed)
-    assert read_ct(mixed, series=1).hu.shape == body[0].shape
+        read_here(mixed)
+    assert read_here(mixed, series=1).hu.shape == body[0].shape
     studies = tmp_path / "studies"
     shutil.copytree(folder, studies)
     Study().write_all(acquire(*body), studies, "other")
     with pytest.raises(StudyRejected, match="several_studies"):
-        read_ct(studies)
+        read_here(studies)
 
 
-def test_two_acquisitions_under_one_uid_are_split(body, tmp_path):
+def test_two_acquisitions_under_one_uid_are_split(body, tmp_path, read_here):
     first = Study(tags={"AcquisitionNumber": 1})
     first.write_all(acquire(*body), tmp_path, "a")
     changed = body[0] + np.int16(7)
@@ -86,28 +86,28 @@ def test_two_acquisitions_under_one_uid_are_split(body, tmp_path):
         tags={"AcquisitionNumber": 2}, series_uid=first.series_uid, study_uid=first.study_uid
     )
     second.write_all(acquire(changed, body[1]), tmp_path, "b")
-    ct = read_ct(tmp_path)
+    ct = read_here(tmp_path)
     assert len(ct.report.series) == 2
-    np.testing.assert_array_equal(read_ct(tmp_path, series=0).hu, body[0])
-    np.testing.assert_array_equal(read_ct(tmp_path, series=1).hu, changed)
+    np.testing.assert_array_equal(read_here(tmp_path, series=0).hu, body[0])
+    np.testing.assert_array_equal(read_here(tmp_path, series=1).hu, changed)
 
 
-def test_two_orientations_under_one_uid_are_split(body, tmp_path):
+def test_two_orientations_under_one_uid_are_split(body, tmp_path, read_here):
     study = Study()
     study.write_all(acquire(*body), tmp_path, "axial")
     study.write_all(acquire(*body, "PIL"), tmp_path, "sagittal")
-    ct = read_ct(tmp_path)
+    ct = read_here(tmp_path)
     assert len(ct.report.series) == 2
     assert sum(file.code == "other_series" for file in ct.report.skipped) == 36
     np.testing.assert_array_equal(ct.hu, body[0])
 
 
-def test_same_position_other_pixels_is_refused(body, tmp_path):
+def test_same_position_other_pixels_is_refused(body, tmp_path, read_here):
     study = Study()
     study.write_all(acquire(*body), tmp_path, "a")
     study.write_all(acquire(body[0] + np.int16(1), body[1]), tmp_path, "b")
     with pytest.raises(StudyRejected, match="duplicate_position"):
-        read_ct(tmp_path)
+        read_here(tmp_path)
 
 
 def item(**values) -> list[Dataset]:
@@ -118,7 +118,7 @@ def item(**values) -> list[Dataset]:
 
 
 @pytest.mark.parametrize("shared_orientation", [True, False])
-def test_enhanced_multi_frame(shared_orientation, body, tmp_path):
+def test_enhanced_multi_frame(shared_orientation, body, tmp_path, read_here):
     """Geometry and rescale come from the functional groups, whichever holds them."""
     study, slices = Study(), acquire(*body)
     ds = study.dataset(slices[0])
@@ -148,22 +148,22 @@ def test_enhanced_multi_frame(shared_orientation, body, tmp_path):
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
     ds.save_as(tmp_path / "enhanced", enforce_file_format=True)
-    ct = read_ct(tmp_path / "enhanced")
+    ct = read_here(tmp_path / "enhanced")
     np.testing.assert_array_equal(ct.hu, body[0])
     np.testing.assert_allclose(ct.geometry.affine, body[1], atol=1e-5)
     assert ct.report.used == (str(tmp_path / "enhanced"),)
 
 
-def test_no_preamble_and_no_meta_header(body, folder, tmp_path):
+def test_no_preamble_and_no_meta_header(body, folder, tmp_path, read_here):
     for path in folder.iterdir():
         data = path.read_bytes()
         (tmp_path / path.name).write_bytes(data[data.index(b"\x08\x00\x08\x00CS") :])
-    np.testing.assert_array_equal(read_ct(tmp_path).hu, body[0])
+    np.testing.assert_array_equal(read_here(tmp_path).hu, body[0])
 
 
-def test_reading_leaves_out_the_patient(folder):
+def test_reading_leaves_out_the_patient(folder, read_here):
     """Nothing that identifies the patient is in the report."""
-    assert "Canary" not in repr(read_ct(folder).report)
+    assert "Canary" not in repr(read_here(folder).report)
     assert "Canary" not in str(inspect_study(folder).to_dict())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydicom.uid import generate_uid
@@ -90,6 +92,18 @@ def test_two_fields_of_view_under_one_uid(difference, body, tmp_path, read_here)
     ct = read_here(tmp_path)
     np.testing.assert_array_equal(ct.hu, hu)
     np.testing.assert_allclose(ct.geometry.affine, affine, atol=1e-5)
+
+
+def test_the_same_pixels_at_another_scale_are_no_copy(body, tmp_path, read_here):
+    """Same first pixels, same values, other pixel spacing: two volumes, neither half dropped."""
+    hu, affine = body
+    study = Study()
+    slices = acquire(hu, affine)
+    study.write_all(slices, tmp_path, "a")
+    study.write_all([replace(one, spacing=(2.0, 2.0)) for one in slices], tmp_path, "b")
+    ct = read_here(tmp_path)
+    assert [one.n_files for one in ct.report.series] == [16, 16]
+    assert skipped(ct) == {"other_series"}
 
 
 def test_bolus_monitor_under_the_same_uid(body, tmp_path, read_here):
