@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
@@ -22,9 +19,6 @@ from cspine_zoo.ct.nifti import read_nifti
 from cspine_zoo.ct.series import Series, choose, find_series
 from cspine_zoo.ct.volume import CTVolume, Notice, ReadReport, SeriesSummary, SkippedFile
 from cspine_zoo.errors import UsageError
-
-_MAX_THREADS: Final = 4
-"""Beyond some cores, memory is what decoders wait for."""
 
 
 def assemble(
@@ -147,35 +141,20 @@ def _fill(frames: list[Frame], grid: Grid, allocate: Allocate) -> tuple[Canvas, 
     outcome = _Outcome()
     ordered: list[Frame | None] = [frames[n] for n in grid.order]
     frames.clear()
-
-    def write(n: int) -> tuple[str, Problem] | None:
+    last: Problem | None = None
+    for n, k in enumerate(grid.index):
         frame, ordered[n] = ordered[n], None
         if frame is None:
-            return None
+            continue
         try:
-            _write(frame, canvas.slice(grid.index[n]), grid, n)
+            _write(frame, canvas.slice(k), grid, n)
+            outcome.present.add(k)
         except Problem as problem:
-            return frame.file, problem
-        return None
-
-    last: Problem | None = None
-    with ThreadPoolExecutor(_threads(ordered)) as pool:
-        for k, failure in zip(grid.index, pool.map(write, range(len(ordered))), strict=True):
-            if failure is None:
-                outcome.present.add(k)
-                continue
-            file, last = failure
-            outcome.files.append(SkippedFile(file, last.code, last.reason))
+            last = problem
+            outcome.files.append(SkippedFile(frame.file, problem.code, problem.reason))
     if last is not None and len(outcome.present) < len(grid.index) / 2:
         raise last
     return canvas, outcome
-
-
-def _threads(frames: Sequence[Frame | None]) -> int:
-    """One, unless the codec lets go of Python's lock: gdcm and pydicom's RLE only lose by it."""
-    codecs = {frame.format.syntax.decoders[:1] for frame in frames if frame is not None}
-    free = codecs and codecs <= {("pyjpegls",), ("openjpeg",)}
-    return min(_MAX_THREADS, os.cpu_count() or 1) if free else 1
 
 
 def _write(
