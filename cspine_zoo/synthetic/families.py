@@ -1,0 +1,22 @@
+"""What of a scene is random beyond the first generation of this engine, family by family.
+
+Every family draws from streams of its own, so that switching one off changes nothing else: the
+difference between two scenes of the same seed is the family, and what it is worth can be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+Families = frozenset[str]
+"""Names in ``FAMILIES``."""
+
+FAMILIES: Final[Mapping[str, str]] = MappingProxyType({})
+"""What each family adds."""
+
+FIRST: Final[Families] = frozenset()
+"""The engine as the bundled weights have seen it."""
+
+ALL: Final[Families] = frozenset(FAMILIES)
