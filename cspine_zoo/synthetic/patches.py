@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
+from cspine_zoo.synthetic.families import FIRST, Families
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import render
 from cspine_zoo.synthetic.scene import Scene
@@ -37,6 +38,7 @@ class PatchPreset:
         label_map_share: share of scenes with shapes from a label map, where any is given.
         fractured_share: share of scenes with fractures.
         anywhere_share: share of windows that are not centred near the spine.
+        families: what is random beyond the first generation of scenes.
     """
 
     shapes: tuple[tuple[int, int, int], ...] = (
@@ -49,6 +51,7 @@ class PatchPreset:
     label_map_share: float = 0.55
     fractured_share: float = 0.25
     anywhere_share: float = 0.15
+    families: Families = FIRST
 
 
 def draw_patch(
@@ -56,7 +59,8 @@ def draw_patch(
 ) -> Patch:
     """One random window; same seed, same patch."""
     rng = stream(seed, "patch")
-    scene = Scene.draw(seed, draw_shapes(rng, anatomies, preset.label_map_share))
+    shapes = draw_shapes(rng, anatomies, preset.label_map_share)
+    scene = Scene.draw(seed, shapes, preset.families)
     if rng.random() < preset.fractured_share:
         scene = scene.fractured()
     extent = np.array(shape) * preset.spacing_mm

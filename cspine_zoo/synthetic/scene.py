@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.synthetic.body import Body
+from cspine_zoo.synthetic.families import FIRST, Families
 from cspine_zoo.synthetic.fracture import Fracture, draw_fracture, draw_levels
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.spine import Frame, Vertebra, build_spine
@@ -28,6 +29,7 @@ class Scene:
         tissues: Hounsfield units.
         pose: frame of the scene in the scanner (world mm).
         anatomy: where the cervical shapes come from: ``"parametric"``, ``"label-map"`` or both.
+        families: what else is random in it.
     """
 
     seed: int
@@ -36,14 +38,21 @@ class Scene:
     tissues: Tissues
     pose: Frame
     anatomy: str
+    families: Families = FIRST
 
     @classmethod
-    def draw(cls, seed: int, shapes: Mapping[str, VertebraShape] | None = None) -> Scene:
+    def draw(
+        cls,
+        seed: int,
+        shapes: Mapping[str, VertebraShape] | None = None,
+        families: Families = FIRST,
+    ) -> Scene:
         """A random patient without fracture.
 
         Args:
             seed: same seed, same patient.
             shapes: vertebra solids to use instead of parametric ones, by level.
+            families: what else is random; each draws from streams of its own.
         """
         spine = build_spine(seed, shapes)
         rng = stream(seed, "pose")
@@ -57,7 +66,7 @@ class Scene:
         anatomy = (
             "parametric" if not shapes else "label-map" if len(shapes) == len(LEVELS) else "mixed"
         )
-        return cls(seed, spine, Body.draw(seed, spine), tissues, pose, anatomy)
+        return cls(seed, spine, Body.draw(seed, spine), tissues, pose, anatomy, families)
 
     def fractured(self) -> Scene:
         """The same patient after a trauma: one or more levels broken, all else unchanged."""

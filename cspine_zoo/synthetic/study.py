@@ -11,6 +11,7 @@ import torch
 from cspine_zoo.anatomy import DISC, LEVEL_OF, LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
+from cspine_zoo.synthetic.families import FIRST, Families
 from cspine_zoo.synthetic.patches import Anatomy, draw_shapes, shoulders
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import Rendered, render
@@ -29,6 +30,7 @@ class StudyPreset:
         field_mm: side of the square field of view.
         above_mm, below_mm: how far the scan reaches above C1 and below C7; negative cuts them off.
         label_map_share: share of studies with shapes from a label map, where any is given.
+        families: what is random beyond the first generation of scenes.
     """
 
     pixel_mm: tuple[float, float] = (0.65, 0.85)
@@ -37,6 +39,7 @@ class StudyPreset:
     above_mm: tuple[float, float] = (15.0, 45.0)
     below_mm: tuple[float, float] = (15.0, 50.0)
     label_map_share: float = 0.5
+    families: Families = FIRST
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +86,8 @@ def draw_twins(
         anatomies: shapes from label maps.
     """
     rng = stream(seed, "study")
-    scene = Scene.draw(seed, draw_shapes(rng, anatomies, preset.label_map_share))
+    shapes = draw_shapes(rng, anatomies, preset.label_map_share)
+    scene = Scene.draw(seed, shapes, preset.families)
     geometry = _field_of_view(rng, scene, preset)
     acquisition = Acquisition.draw(rng, (geometry.spacing_mm[2], 1.3 * geometry.spacing_mm[2]))
     broken = _scan(scene.fractured(), geometry, acquisition)
