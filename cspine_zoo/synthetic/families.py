@@ -13,7 +13,14 @@ from typing import Final
 Families = frozenset[str]
 """Names in ``FAMILIES``."""
 
-FAMILIES: Final[Mapping[str, str]] = MappingProxyType({})
+BONE_TEXTURE: Final = "bone-texture"
+PITCH: Final = "pitch"
+FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        PITCH: "bodies and discs of any height at each level, whatever the width",
+        BONE_TEXTURE: "bone of vertebrae as uneven as real bone",
+    }
+)
 """What each family adds."""
 
 FIRST: Final[Families] = frozenset()

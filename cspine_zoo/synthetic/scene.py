@@ -54,7 +54,7 @@ class Scene:
             shapes: vertebra solids to use instead of parametric ones, by level.
             families: what else is random; each draws from streams of its own.
         """
-        spine = build_spine(seed, shapes)
+        spine = build_spine(seed, shapes, families)
         rng = stream(seed, "pose")
         tilt = rng.normal(0, [7.0, 5.0, 6.0]).clip(-20, 20)
         pose = Frame(

@@ -13,9 +13,11 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from cspine_zoo.anatomy import LABEL_OF, THORACIC
+from cspine_zoo.synthetic.families import FIRST, PITCH, Families
 from cspine_zoo.synthetic.fracture import Fracture
 from cspine_zoo.synthetic.morphometry import CHAIN, SIZES
 from cspine_zoo.synthetic.randomness import Waves, stream
+from cspine_zoo.synthetic.stack import Stack
 from cspine_zoo.synthetic.vertebra import REACH_MM, Variation, VertebraShape, parametric
 
 Vector = NDArray[np.float64]
@@ -112,13 +114,14 @@ class Posture:
 
 
 def build_spine(
-    seed: int, shapes: Mapping[str, VertebraShape] | None = None
+    seed: int, shapes: Mapping[str, VertebraShape] | None = None, families: Families = FIRST
 ) -> dict[str, Vertebra]:
     """A whole spine from C1 to T5, C7's body at the origin.
 
     Args:
         seed: of the scene.
         shapes: solids to use instead of parametric ones, by level.
+        families: what else is random.
     """
     rng = stream(seed, "posture")
     posture = Posture.draw(rng)
@@ -126,7 +129,10 @@ def build_spine(
         level: SIZES[level].pitch * posture.stretch * rng.uniform(0.92, 1.08) for level in CHAIN
     }
     gap = rng.uniform(2.2, 6.0)
-    frames = _frames(rng, posture, pitches, gap)
+    stack = Stack(pitches, _height_scales(posture, pitches, gap))
+    if PITCH in families:
+        stack = Stack.draw(stream(seed, PITCH))
+    frames = _frames(rng, posture, stack)
     spine = {}
     for level in CHAIN:
         own = stream(seed, "vertebra", level)
@@ -138,9 +144,7 @@ def build_spine(
     return spine
 
 
-def _frames(
-    rng: np.random.Generator, posture: Posture, pitches: Mapping[str, float], gap: float
-) -> dict[str, Frame]:
+def _frames(rng: np.random.Generator, posture: Posture, stack: Stack) -> dict[str, Frame]:
     angles = _sagittal_angles(posture)
     anchor = CHAIN.index("C7")
     origins = {"C7": np.zeros(3)}
@@ -155,16 +159,17 @@ def _frames(
     for i in range(anchor, 1, -1):
         upper, lower = CHAIN[i - 1], CHAIN[i]
         up = rotations[upper][:, 2] + rotations[lower][:, 2]
-        origins[upper] = origins[lower] + up / np.linalg.norm(up) * pitches[upper]
+        origins[upper] = origins[lower] + up / np.linalg.norm(up) * stack.pitches[upper]
     for i in range(anchor, len(CHAIN) - 1):
         upper, lower = CHAIN[i], CHAIN[i + 1]
         up = rotations[upper][:, 2] + rotations[lower][:, 2]
-        origins[lower] = origins[upper] - up / np.linalg.norm(up) * pitches[upper]
-    heights = _height_scales(posture, pitches, gap)
+        origins[lower] = origins[upper] - up / np.linalg.norm(up) * stack.pitches[upper]
     frames = {}
     for level in CHAIN[1:]:
         across = posture.size * rng.uniform(0.95, 1.05, 2)
-        frames[level] = Frame(origins[level], rotations[level], np.array([*across, heights[level]]))
+        frames[level] = Frame(
+            origins[level], rotations[level], np.array([*across, stack.heights[level]])
+        )
     frames["C1"] = _atlas_frame(rng, frames["C2"], posture)
     return {level: frames[level] for level in CHAIN}
 
