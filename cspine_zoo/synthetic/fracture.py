@@ -84,6 +84,25 @@ class Fracture:
             distance = torch.minimum(torch.maximum(distance, remainder), fragment)
         return distance
 
+    def source(self, local: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the bone that is now at frame points (3, n) was before the break.
+
+        Returns:
+            The places (3, n), and bool (n,) where a fragment moved or was torn away: bone there
+            has a fresh surface, without cortex.
+        """
+        places = self._wedged(local)
+        torn = (places != local).any(0)
+        for cut in self.cuts:
+            if float(np.abs(cut.shift).max()) == 0.0:
+                continue
+            shift = torch.as_tensor(cut.shift, dtype=local.dtype, device=local.device)[:, None]
+            moved = places - shift
+            carried = (cut.height(moved) > 0) & (cut.reach(moved) > 0)
+            torn |= carried | (cut.reach(places) > 0)
+            places = torch.where(carried, moved, places)
+        return places, torn
+
     def gap(self, local: Tensor, voxel_mm: float) -> Tensor:
         """Share (n,) of each voxel that lies in a gap, at frame points (3, n)."""
         share = torch.zeros_like(local[0])

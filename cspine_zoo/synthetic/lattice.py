@@ -49,6 +49,14 @@ class Lattice:
         points = points + torch.tensor(offset, dtype=torch.float32)[:, None, None, None]
         return points.reshape(3, -1), (count[0], count[1], count[2])
 
+    def at(self, voxels: Tensor) -> Tensor:
+        """Scene points (3, n) of single voxels (n, 3)."""
+        matrix = self.pose.rotation.T @ self.geometry.affine[:3, :3]
+        offset = self.pose.rotation.T @ (self.geometry.affine[:3, 3] - self.pose.origin)
+        linear = torch.tensor(matrix, dtype=torch.float32, device=voxels.device)
+        shift = torch.tensor(offset, dtype=torch.float32, device=voxels.device)
+        return linear @ voxels.T.to(torch.float32) + shift[:, None]
+
     def sample(
         self, field: Field, start: np.ndarray, stop: np.ndarray, resolution_mm: float
     ) -> Tensor:

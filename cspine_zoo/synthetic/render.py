@@ -12,6 +12,8 @@ from torch import Tensor
 from cspine_zoo.anatomy import DISC
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.body import disc_distance
+from cspine_zoo.synthetic.bone import BoneTexture
+from cspine_zoo.synthetic.families import BONE_TEXTURE
 from cspine_zoo.synthetic.lattice import Field, Lattice
 from cspine_zoo.synthetic.randomness import noise, stream
 from cspine_zoo.synthetic.scene import Scene
@@ -142,8 +144,11 @@ class _Canvas:
         distance = self.lattice.sample(
             lambda points: vertebra.distance(vertebra.to_local(points)), *block, BONE_RESOLUTION_MM
         )
-        bone = self._bone(distance, texture[region])
         fracture = vertebra.fracture
+        if BONE_TEXTURE in self.scene.families:
+            bone = self._uneven_bone(vertebra, distance, block[0])
+        else:
+            bone = self._bone(distance, texture[region])
         if fracture.cuts:
             share, near = self._cuts(vertebra, block)
             bone = torch.lerp(bone, torch.full_like(bone, self.tissues.gap), share)
@@ -153,6 +158,22 @@ class _Canvas:
         mine = (distance < 0) & (distance < self.nearest[region])
         self.labels[region] = torch.where(mine, vertebra.label, self.labels[region])
         self.nearest[region] = torch.where(mine, distance, self.nearest[region])
+
+    def _uneven_bone(self, vertebra: Vertebra, distance: Tensor, start: np.ndarray) -> Tensor:
+        """HU of one vertebra with a texture of its own, computed where there is bone."""
+        solid = (distance < 0.5 * self.voxel_mm).nonzero()
+        bone = torch.full_like(distance, self.tissues.fat)
+        if not len(solid):
+            return bone
+        local = vertebra.to_local(self.lattice.at(solid + torch.from_numpy(start)))
+        depth = distance[tuple(solid.T)]
+        source, torn = vertebra.fracture.source(local)
+        if bool(torn.any()):
+            scale = float(vertebra.frame.scale.mean())
+            depth[torn] = vertebra.shape.distance(source[:, torn]) * scale
+        texture = BoneTexture.draw(self.scene.seed, vertebra.level)
+        bone[tuple(solid.T)] = texture.hu(source, depth, self.spacing)
+        return bone
 
     def _cuts(
         self, vertebra: Vertebra, block: tuple[np.ndarray, np.ndarray]

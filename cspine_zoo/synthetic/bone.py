@@ -1,0 +1,258 @@
+"""Bone as uneven as real bone: cortex, spongy bone, dense zones, marrow and vessels.
+
+Everything is a function of the place within the unbroken vertebra and of the depth below its
+surface, never of a voxel's number: twins have the same bone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cspine_zoo.synthetic.distance import capsule
+from cspine_zoo.synthetic.morphometry import SIZES, VertebraSize
+from cspine_zoo.synthetic.randomness import stream
+from cspine_zoo.synthetic.speckle import Speckle
+from cspine_zoo.synthetic.zones import Zones
+
+GRAIN_MM: Final = (0.6, 1.3, 2.6, 6.0)
+"""Scales of the spongy bone's texture."""
+
+
+@dataclass(frozen=True)
+class BoneQuality:
+    """How the bone of one patient is, in HU and mm.
+
+    The ranges hold what was measured in a CT of a normal neck (thick slices): interior of the
+    vertebrae 620-810 HU with a deviation of 260-300, no darker than the surface; and reach down
+    to osteopenic bone of 100 HU with a thin crisp cortex.
+
+    Attributes:
+        spongy: spongy bone of a vertebral body.
+        grain: deviation at each of ``GRAIN_MM``, where a voxel is small enough to show it.
+        unevenness: deviation of the logarithm of the density over 7 to 20 mm.
+        cortex: compact bone.
+        wall_mm, arch_mm: its thickness around bodies and around arches, pillars and dens.
+        arch: spongy bone of the arches and pillars, relative to ``cortex``: 0 as in the body.
+        plates, facets: density added under end plates and joint surfaces.
+        rims: density added where the bodies' edges wear.
+        marrow: share of the density that fatty pockets lack.
+        vessels: mean number of canals in a vertebra.
+    """
+
+    spongy: float
+    grain: tuple[float, ...]
+    unevenness: float
+    cortex: float
+    wall_mm: float
+    arch_mm: float
+    arch: float
+    plates: float
+    facets: float
+    rims: float
+    marrow: float
+    vessels: float
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> BoneQuality:
+        """A random patient, from osteopenic to dense."""
+        density = float(rng.uniform(0.0, 1.0))
+        total = rng.uniform(0.2, 0.75) * (220 + 330 * density)
+        shares = rng.dirichlet((0.8, 1.0, 1.4, 1.4))
+        return cls(
+            spongy=110 + 480 * density * rng.uniform(0.75, 1.25),
+            grain=tuple(float(total * np.sqrt(share)) for share in shares),
+            unevenness=rng.uniform(0.05, 0.3),
+            cortex=rng.uniform(700, 1300),
+            wall_mm=float(np.exp(rng.uniform(np.log(0.25), np.log(1.2)))),
+            arch_mm=float(np.exp(rng.uniform(np.log(0.6), np.log(2.8)))),
+            arch=float(rng.beta(1.2, 1.5)),
+            plates=rng.uniform(0, 450),
+            facets=rng.uniform(0, 550) * (rng.random() < 0.85),
+            rims=rng.uniform(0, 400) * (rng.random() < 0.6),
+            marrow=0.8 * float(rng.beta(1.0, 2.5)),
+            vessels=rng.uniform(1.0, 7.0),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Canal:
+    """A vessel's way through bone: a tube with a softer content and perhaps a dense rim."""
+
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    radius_mm: float
+    hu: float
+    rim_hu: float
+
+    def paint(self, bone: Tensor, local: Tensor, voxel_mm: float) -> Tensor:
+        """HU (n,) with the canal in it, at points (3, n)."""
+        outside = capsule(local, self.start, self.end, self.radius_mm)
+        # A tube thinner than a voxel fills the square of its width.
+        width = max(2 * self.radius_mm, 1e-3)
+        share = (0.5 - outside / max(voxel_mm, width)).clamp(0, 1) * min(1.0, width / voxel_mm)
+        rim = torch.exp(-((outside - 0.7) / 0.6).square())
+        return torch.lerp(bone + self.rim_hu * rim, torch.full_like(bone, self.hu), share)
+
+
+@dataclass(frozen=True, eq=False)
+class BoneTexture:
+    """The bone of one vertebra.
+
+    Attributes:
+        zones: where body, plates, facets and rims are.
+        quality: of the patient, varied a little.
+        grain: fields of the texture, as ``GRAIN_MM``.
+        surface, density, pockets: fields of the cortex's thickness, of uneven density, of marrow.
+        slope: (3,) change of the body's density along its axes, per half size.
+        canals: vessels.
+    """
+
+    zones: Zones
+    quality: BoneQuality
+    grain: tuple[Speckle, ...]
+    surface: Speckle
+    density: Speckle
+    pockets: Speckle
+    slope: tuple[float, float, float]
+    canals: tuple[Canal, ...]
+
+    @classmethod
+    def draw(cls, seed: int, level: str) -> BoneTexture:
+        """The bone of ``level`` of the patient ``seed``."""
+        quality = BoneQuality.draw(stream(seed, "bone-texture"))
+        rng = stream(seed, "bone-texture", level)
+        quality = _varied(quality, rng)
+        lengthwise = rng.uniform(1.0, 2.5)
+        grain = [Speckle.draw(rng, (s, s, s * lengthwise)) for s in GRAIN_MM[:2]]
+        grain += [Speckle.draw(rng, s) for s in GRAIN_MM[2:]]
+        size = SIZES[level]
+        return cls(
+            zones=Zones(level, size),
+            quality=quality,
+            grain=tuple(grain),
+            surface=Speckle.draw(rng, float(rng.uniform(4, 9))),
+            density=Speckle.draw(rng, float(rng.uniform(7, 20))),
+            pockets=Speckle.draw(rng, float(rng.uniform(3, 7))),
+            slope=tuple(float(s) for s in rng.normal(0, 0.12, 3)),  # type: ignore[arg-type]
+            canals=_draw_canals(rng, level, size, quality.vessels),
+        )
+
+    def hu(self, local: Tensor, distance: Tensor, spacing_mm: tuple[float, float, float]) -> Tensor:
+        """Bone (n,) at places (3, n) in the vertebra's frame, ``distance`` (n,) from its surface.
+
+        Args:
+            local: frame points of the unbroken vertebra.
+            distance: signed mm, negative inside.
+            spacing_mm: of the voxels, which average over what is finer.
+        """
+        q, voxel_mm = self.quality, float(np.prod(spacing_mm)) ** (1 / 3)
+        body, surface = self.zones.body(local), self.surface.at(local)
+        spongy = self._spongy(local, body, spacing_mm)
+        wall = q.wall_mm * self.zones.wall(local) + q.arch_mm * (1 - body)
+        thickness = wall * torch.exp(0.7 * surface) - 0.15
+        compact = q.cortex * (1 + 0.16 * self.density.at(local.flip(0)) + 0.06 * surface)
+        share = _shell_share(-distance, thickness.clamp_min(0), voxel_mm)
+        # Spongy bone that is denser and denser ends as compact bone.
+        spongy = torch.where(spongy < compact, spongy, 0.75 * compact + 0.25 * spongy)
+        bone = torch.lerp(spongy, torch.maximum(compact, spongy), share)
+        for canal in self.canals:
+            bone = canal.paint(bone, local, voxel_mm)
+        return bone.clamp(-90, 2200)
+
+    def _spongy(
+        self, local: Tensor, body: Tensor, spacing_mm: tuple[float, float, float]
+    ) -> Tensor:
+        q = self.quality
+        mean = q.spongy + (1 - body) * q.arch * (q.cortex - q.spongy) * 0.8
+        slope = torch.tensor(self.slope, device=local.device)
+        mean = mean * (1 + (slope @ self.zones.relative(local)) * body)
+        mean = mean * torch.exp(q.unevenness * self.density.at(local))
+        mean = mean + self._sclerosis(local)
+        texture = torch.zeros_like(mean)
+        for deviation, field in zip(q.grain, self.grain, strict=True):
+            texture += deviation * field.visible(spacing_mm) * field.at(local)
+        pocket = ((self.pockets.at(local) - 0.8) * 1.2).clamp(0, 1) * q.marrow
+        return torch.lerp(mean + texture, torch.full_like(mean, -20.0), pocket)
+
+    def _sclerosis(self, local: Tensor) -> Tensor:
+        """Density under end plates, joint surfaces and worn rims, in patches."""
+        q = self.quality
+        patchy = (1.0 + 0.8 * self.density.at(local + 31.0)).clamp(0, 2)
+        plates = q.plates * self.zones.plates(local)
+        facets = q.facets * self.zones.facets(local)
+        return (plates + facets + q.rims * self.zones.rims(local)) * patchy
+
+
+def _shell_share(depth: Tensor, thickness: Tensor, voxel_mm: float) -> Tensor:
+    """Share of compact bone in the bony part of a voxel at ``depth`` below a flat surface."""
+    upper = (depth - 0.5 * voxel_mm).clamp_min(0)
+    lower = (depth + 0.5 * voxel_mm).clamp_min(1e-3)
+    filled = torch.minimum(lower, thickness) - upper
+    return (filled / (lower - upper)).clamp(0, 1)
+
+
+def _varied(quality: BoneQuality, rng: np.random.Generator) -> BoneQuality:
+    """The same patient's bone, a little different at each level."""
+    names = [field.name for field in fields(quality) if field.name != "grain"]
+    factors = np.exp(rng.normal(0, 0.18, len(names) + 1))
+    values = {
+        name: float(getattr(quality, name) * factor)
+        for name, factor in zip(names, factors, strict=False)
+    }
+    values["arch"] = min(1.0, values["arch"])
+    grain = tuple(float(deviation * factors[-1]) for deviation in quality.grain)
+    return replace(quality, grain=grain, **values)
+
+
+def _draw_canals(
+    rng: np.random.Generator, level: str, size: VertebraSize, vessels: float
+) -> tuple[Canal, ...]:
+    """The basivertebral vein of a body, and nutrient canals from the surface inwards."""
+    canals = []
+    content = float(rng.uniform(-60, 110))
+    if level != "C1" and rng.random() < 0.8:
+        canals += _basivertebral(rng, size, content)
+    for _ in range(int(rng.poisson(vessels))):
+        start = _on_surface(rng, size)
+        inwards = rng.normal(0, 1.0, 3) - 0.6 * np.sign(start) * rng.uniform(0, 1, 3)
+        reach = inwards / np.linalg.norm(inwards) * rng.uniform(2.0, 8.0)
+        radius = float(np.exp(rng.uniform(np.log(0.25), np.log(0.9))))
+        rim = float(rng.uniform(0, 350)) * (rng.random() < 0.5)
+        canals.append(Canal(_point(start), _point(start + reach), radius, content, rim))
+    return tuple(canals)
+
+
+def _basivertebral(rng: np.random.Generator, size: VertebraSize, content: float) -> list[Canal]:
+    """From the middle of the body's back wall forward, forked as a Y where it is large."""
+    back = np.array([0.0, -size.half_depth - 0.5, 0.0]) + rng.normal(0, [0.8, 0.0, 0.8])
+    fork = back + np.array([0.0, rng.uniform(3.0, 0.9 * size.half_depth), 0.0])
+    radius, rim = rng.uniform(0.4, 1.5), float(rng.uniform(0, 300))
+    canals = [Canal(_point(back), _point(fork), radius, content, rim)]
+    for side in (-1.0, 1.0):
+        if rng.random() < 0.6:
+            aside = np.array([side * rng.uniform(2, 6), rng.uniform(0, 5), rng.normal(0, 1.0)])
+            end = _point(fork + aside)
+            canals.append(Canal(_point(fork), end, radius * 0.6, content, 0.5 * rim))
+    return canals
+
+
+def _on_surface(rng: np.random.Generator, size: VertebraSize) -> np.ndarray:
+    """A place near the surface of the body, a pillar or a lamina."""
+    arch = -size.half_depth - size.canal_depth
+    places = (
+        (rng.uniform(-1, 1) * size.half_width, size.half_depth, rng.uniform(-0.5, 0.5)),
+        (np.sign(rng.normal()) * size.half_width, rng.uniform(-5, 5), rng.uniform(-3, 3)),
+        (np.sign(rng.normal()) * size.pillar_x, -size.half_depth - 8, rng.uniform(-6, 6)),
+        (rng.uniform(-0.6, 0.6) * size.pillar_x, arch + rng.uniform(-2, 6), rng.uniform(-6, 2)),
+    )
+    return np.array(places[int(rng.integers(len(places)))]) + rng.normal(0, 1.0, 3)
+
+
+def _point(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
+    return float(values[0]), float(values[1]), float(values[2])
