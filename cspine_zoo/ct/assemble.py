@@ -6,18 +6,15 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-import numpy as np
-
-from cspine_zoo.ct.canvas import AIR_HU, Allocate, Canvas, in_memory, shifted, write_hu
 from cspine_zoo.ct.codes import RULINGS, Problem, rejected
-from cspine_zoo.ct.decode import decode, padding_mask
 from cspine_zoo.ct.dicom import DicomFile, parse
-from cspine_zoo.ct.frames import Frame
+from cspine_zoo.ct.fill import fill
 from cspine_zoo.ct.grid import NOTABLE_JITTER, ROUNDING_MM, Grid
 from cspine_zoo.ct.intake import Item, Unread
 from cspine_zoo.ct.nifti import read_nifti
 from cspine_zoo.ct.series import Series, choose, find_series
 from cspine_zoo.ct.volume import CTVolume, Notice, ReadReport, SeriesSummary, SkippedFile
+from cspine_zoo.ct.voxels import OwnMemory, Voxels
 from cspine_zoo.errors import UsageError
 
 
@@ -25,7 +22,7 @@ def assemble(
     items: Iterable[Item | Unread],
     series: str | int | None,
     source: str,
-    allocate: Allocate = in_memory,
+    voxels: Voxels | None = None,
 ) -> CTVolume:
     """Sort the files, choose a series, decode it into one volume.
 
@@ -33,17 +30,18 @@ def assemble(
         items: the files of the study.
         series: as for ``read_ct``.
         source: what to call the study in a refusal.
-        allocate: where the voxels go.
+        voxels: where they go; None for this process's own memory.
 
     Raises:
         StudyRejected: the study cannot be read rightly.
         UsageError: ``series`` names none of the study's series.
     """
     study = _sort_out(items)
+    voxels = voxels or OwnMemory()
     try:
         if study.dicom:
-            return _read_dicom(study, series, source, allocate)
-        return _read_single_volume(study, series, allocate)
+            return _read_dicom(study, series, source, voxels)
+        return _read_single_volume(study, series, voxels)
     except Problem as problem:
         raise rejected(problem.code, problem.reason, source) from None
     except MemoryError:
@@ -83,9 +81,7 @@ def _sort_out(items: Iterable[Item | Unread]) -> _Study:
     return study
 
 
-def _read_dicom(
-    study: _Study, wanted: str | int | None, source: str, allocate: Allocate
-) -> CTVolume:
+def _read_dicom(study: _Study, wanted: str | int | None, source: str, voxels: Voxels) -> CTVolume:
     found, skipped = find_series(study.dicom)
     best = choose(found, wanted, source)
     chosen = found[best]
@@ -100,14 +96,14 @@ def _read_dicom(
     del found, chosen
     if grid is None:
         raise Problem("bad_geometry", "the series has no geometry")
-    canvas, lost = _fill(frames, grid, allocate)
-    canvas, gaps = canvas.bridge([k for k in range(grid.shape[2]) if k in lost.present])
+    filled = fill(frames, grid, voxels)
+    canvas, gaps = filled.canvas.bridge(filled.present)
     hu, geometry = canvas.ras()
-    failed = {file.file for file in lost.files}
+    failed = {file.file for file in filled.lost}
     report = ReadReport(
         used=tuple(name for name in names if name not in failed),
-        skipped=(*skipped, *lost.files),
-        warnings=tuple(_notices(grid, traits, gaps, [*skipped, *lost.files])),
+        skipped=(*skipped, *filled.lost),
+        warnings=tuple(_notices(grid, traits, gaps, [*skipped, *filled.lost])),
         series=summaries,
     )
     return CTVolume(hu, geometry, report)
@@ -125,50 +121,6 @@ def _set_aside(found: list[Series], chosen: Series, volumes: list[Item]) -> list
         SkippedFile(item.name, "nifti_beside_dicom", "a DICOM series is read") for item in volumes
     ]
     return aside + beside
-
-
-@dataclass
-class _Outcome:
-    """Grid indices of slices that were written, and files whose pixels could not be decoded."""
-
-    present: set[int] = field(default_factory=set)
-    files: list[SkippedFile] = field(default_factory=list)
-
-
-def _fill(frames: list[Frame], grid: Grid, allocate: Allocate) -> tuple[Canvas, _Outcome]:
-    """Decode every slice into its place; each slice's encoded bytes are dropped right after."""
-    canvas = Canvas.allocate(grid.shape, grid.affine, allocate)
-    outcome = _Outcome()
-    ordered: list[Frame | None] = [frames[n] for n in grid.order]
-    frames.clear()
-    last: Problem | None = None
-    for n, k in enumerate(grid.index):
-        frame, ordered[n] = ordered[n], None
-        if frame is None:
-            continue
-        try:
-            _write(frame, canvas.slice(k), grid, n)
-            outcome.present.add(k)
-        except Problem as problem:
-            last = problem
-            outcome.files.append(SkippedFile(frame.file, problem.code, problem.reason))
-    if last is not None and len(outcome.present) < len(grid.index) / 2:
-        raise last
-    return canvas, outcome
-
-
-def _write(
-    frame: Frame, out: np.ndarray[tuple[int, ...], np.dtype[np.float32]], grid: Grid, n: int
-) -> None:
-    form = frame.format
-    stored = decode(frame)
-    hu = np.empty(stored.shape, np.float32) if grid.tilted else out
-    write_hu(hu, stored, frame.slope, frame.intercept, form.bits_stored)
-    padding = padding_mask(stored, form)
-    if padding is not None:
-        hu[padding] = AIR_HU
-    if grid.tilted:
-        out[...] = shifted(hu, grid.shifts[n], (out.shape[0], out.shape[1]))
 
 
 def _notices(
@@ -202,7 +154,7 @@ def _notices(
         yield Notice("files_rejected", f"{len(broken)} files could not be read and were left out")
 
 
-def _read_single_volume(study: _Study, wanted: str | int | None, allocate: Allocate) -> CTVolume:
+def _read_single_volume(study: _Study, wanted: str | int | None, voxels: Voxels) -> CTVolume:
     """NIfTI, if that is all there is; else the refusal that says what there is."""
     if not study.volumes:
         raise _nothing_usable(study)
@@ -212,7 +164,7 @@ def _read_single_volume(study: _Study, wanted: str | int | None, allocate: Alloc
         raise UsageError("unknown_series", "a NIfTI file holds one series, number 0")
     (item,) = study.volumes
     study.volumes.clear()
-    canvas, notices = read_nifti(item.data, item.kind == "gzip", allocate)
+    canvas, notices = read_nifti(item.data, item.kind == "gzip", voxels)
     hu, geometry = canvas.ras()
     summary = SeriesSummary(
         0, "CT", 1, hu.shape, geometry.spacing_mm, True, "chosen: the only volume"

@@ -6,22 +6,18 @@ on stdout, and ends. Limits are set before the first foreign byte is read.
 
 from __future__ import annotations
 
-import ctypes
 import json
-import mmap
 import os
 import resource
-import signal
 import sys
 from pathlib import PurePath
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from cspine_zoo.ct.assemble import assemble
 from cspine_zoo.ct.intake import describe, take_in
 from cspine_zoo.ct.reply import Layout, write_failure, write_refusal, write_volume
+from cspine_zoo.ct.voxels import SharedFile
+from cspine_zoo.ct.workers import die_with_parent
 from cspine_zoo.errors import StudyRejected, UsageError
 
 MAX_MEMORY: Final = 10 << 30
@@ -30,37 +26,8 @@ MAX_MEMORY: Final = 10 << 30
 MAX_CPU_SECONDS: Final = 300
 """1,500 slices of 512 x 512 in JPEG 2000, the slowest, take 65 s (``make bench-read``)."""
 
-MAX_FILES: Final = 64
-
-_PR_SET_PDEATHSIG: Final = 1  # <linux/prctl.h>
-
-
-class SharedMemory:
-    """Voxels in the file that parent and child share.
-
-    Args:
-        descriptor: of an empty file, best one that lives in memory.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self._block: NDArray[np.uint8] = np.empty(0, np.uint8)
-
-    def allocate(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Voxels that the parent will see; the last ones allocated are those that count."""
-        size = int(np.prod(shape, dtype=np.int64)) * 4
-        os.ftruncate(self._descriptor, size)
-        self._block = np.frombuffer(mmap.mmap(self._descriptor, size), np.uint8)
-        return self._block.view(np.float32).reshape(shape)
-
-    def layout(self, voxels: NDArray[np.float32]) -> Layout:
-        """Where ``voxels`` lie; those that lie elsewhere are copied here first."""
-        if not np.may_share_memory(voxels, self._block):
-            own = self.allocate(voxels.shape)
-            own[...] = voxels
-            voxels = own
-        offset = voxels.ctypes.data - self._block.ctypes.data
-        return Layout(offset, voxels.shape, voxels.strides)
+MAX_FILES: Final = 2048
+"""Open files: each slice of a folder is mapped, which holds a descriptor, and series have 1,500."""
 
 
 def main() -> None:
@@ -71,13 +38,14 @@ def main() -> None:
         os.dup2(silence, stream)
     request = json.load(sys.stdin)
     confine()
-    reply = serve(request, SharedMemory(int(sys.argv[1])))
+    reply = serve(request, SharedFile(int(sys.argv[1])))
     with os.fdopen(answers, "wb") as stdout:
         stdout.write(reply)
 
 
 def confine() -> None:
     """Limit what this process can use, and let it end with its parent."""
+    die_with_parent()
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limits = {
         resource.RLIMIT_CPU: MAX_CPU_SECONDS,
@@ -86,7 +54,6 @@ def confine() -> None:
     }
     if sys.platform == "linux":  # elsewhere the system does not keep to it
         limits[resource.RLIMIT_AS] = min(MAX_MEMORY, physical)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     for kind, wanted in limits.items():
         hard = resource.getrlimit(kind)[1]
         limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -94,14 +61,14 @@ def confine() -> None:
         resource.setrlimit(kind, (limit, hard if kind == resource.RLIMIT_CPU else limit))
 
 
-def serve(request: dict[str, object], memory: SharedMemory) -> bytes:
+def serve(request: dict[str, object], file: SharedFile) -> bytes:
     """Read the study that ``request`` names; the answer as ``reply`` writes it."""
     source, series = request["source"], request["series"]
     if not isinstance(source, str | list) or not isinstance(series, str | int | None):
         raise TypeError("a request holds a source and a series")
     try:
-        ct = assemble(take_in(source), series, describe(source), memory.allocate)
-        return write_volume(ct, memory.layout(ct.hu))
+        ct = assemble(take_in(source), series, describe(source), file)
+        return write_volume(ct, Layout(file.offset(ct.hu), ct.hu.shape, ct.hu.strides))
     except (StudyRejected, UsageError) as error:
         return write_refusal(error)
     except Exception as error:  # noqa: BLE001 - the parent turns it into a refusal with its place

@@ -54,7 +54,7 @@ RULINGS: Final[dict[str, Ruling]] = {
         "Make the zip again with the usual method (deflate).",
     ),
     "zip_bomb": Ruling(
-        "rejected", "entries overlap or unpack to implausibly much", "Make the zip again."
+        "rejected", "entries overlap or unpack to implausibly much", "Pack the files again."
     ),
     "too_many_files": Ruling(
         "rejected", "more than 20,000 files", "Give the folder of one series."

@@ -63,6 +63,13 @@ class Encoding:
         return "<" if self.little else ">"
 
 
+_HEADS: Final = {
+    little: struct.Struct(f"{order}HH2sH") for little, order in ((True, "<"), (False, ">"))
+}
+_LENGTHS: Final = {
+    little: struct.Struct(f"{order}I") for little, order in ((True, "<"), (False, ">"))
+}
+
 IMPLICIT: Final = Encoding(explicit=False)
 EXPLICIT: Final = Encoding(explicit=True)
 
@@ -137,18 +144,18 @@ class Walk:
         self._left -= 1
         if position > self._limit or self._left < 0:
             raise Problem("header_too_large", "the header is longer than any real one")
-        order = encoding.order
-        group, element, vr, short = struct.unpack_from(order + "HH2sH", self._data, position)
+        length_at = _LENGTHS[encoding.little].unpack_from
+        group, element, vr, short = _HEADS[encoding.little].unpack_from(self._data, position)
         tag = group << 16 | element
         # Delimiters never carry a VR, and some writers drop it from single elements.
         if not encoding.explicit or group == 0xFFFE or vr not in KNOWN_VRS:
-            (length,) = struct.unpack_from(order + "I", self._data, position + 4)
+            (length,) = length_at(self._data, position + 4)
             return tag, b"", length, position + 8
         if vr not in _LONG:
             return tag, vr, short, position + 8
         if position + 12 > stop:
             raise Problem("truncated", f"the file ends inside element {name(tag)}")
-        (length,) = struct.unpack_from(order + "I", self._data, position + 8)
+        (length,) = length_at(self._data, position + 8)
         return tag, vr, length, position + 12
 
     def _container(

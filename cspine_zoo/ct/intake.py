@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,11 @@ from cspine_zoo.errors import UsageError
 
 Source = str | Path | Sequence[str | Path]
 
-_MAPPED_FROM: Final = 128 << 20
-"""Larger files are mapped: of bytes that nobody asks for, none comes into memory."""
+_MAPPED_FROM: Final = 64 << 10
+"""Larger files are mapped: none of their bytes is copied, and those unread take no memory."""
+
+_DESCRIPTORS_LEFT: Final = 32
+"""A mapping holds a descriptor for as long as it lives; this many stay for everything else."""
 
 _READ: Final = ("dicom", "nifti", "gzip")
 _CLUTTER: Final = frozenset((".DS_Store", "Thumbs.db", "desktop.ini", "__MACOSX"))
@@ -161,7 +165,7 @@ def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> 
     if kind not in _READ:
         return b""
     budget.spend(size)
-    if size >= _MAPPED_FROM:
+    if size >= _MAPPED_FROM and _descriptor_to_spare(stream.fileno()):
         return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
     view = np.empty(size, np.uint8).data  # bytearray would write zeros first
     view[: len(head)] = head
@@ -172,6 +176,12 @@ def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> 
             break
         filled += count
     return view[:filled]
+
+
+def _descriptor_to_spare(newest: int) -> bool:
+    """Whether enough are left; they are given out from the lowest free one up."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return limit == resource.RLIM_INFINITY or newest < limit - _DESCRIPTORS_LEFT
 
 
 def _archive(stream: BinaryIO, size: int, budget: Budget, depth: int) -> Iterator[Item | Unread]:

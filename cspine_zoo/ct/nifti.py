@@ -15,12 +15,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_zoo.ct.canvas import AIR_HU, MAX_VOXELS, Allocate, Canvas, in_memory, write_hu
+from cspine_zoo.ct.canvas import AIR_HU, MAX_VOXELS, Canvas, write_hu
 from cspine_zoo.ct.codes import Problem
 from cspine_zoo.ct.elements import Buffer
 from cspine_zoo.ct.frames import MAX_FRAMES
 from cspine_zoo.ct.grid import FARTHEST_MM, STEP_MM, check_size
 from cspine_zoo.ct.volume import Notice
+from cspine_zoo.ct.voxels import Voxels
 
 _TYPES: Final = {
     2: "u1",
@@ -157,15 +158,13 @@ class _Stream:
         return data if data or piece else None
 
 
-def read_nifti(
-    data: Buffer, zipped: bool, allocate: Allocate = in_memory
-) -> tuple[Canvas, list[Notice]]:
+def read_nifti(data: Buffer, zipped: bool, voxels: Voxels) -> tuple[Canvas, list[Notice]]:
     """HU of one NIfTI volume, converted slab by slab as it is inflated.
 
     Args:
         data: the file.
         zipped: whether it is gzip.
-        allocate: where the voxels go.
+        voxels: where they go.
 
     Raises:
         Problem: the file is not one 3D volume of HU with a known orientation.
@@ -175,7 +174,7 @@ def read_nifti(
     columns, rows, slices = header.shape
     size = columns * rows * header.dtype.itemsize
     stream.check_size(size * slices)
-    canvas = Canvas.allocate(header.shape, header.affine, allocate)
+    canvas = Canvas.allocate(header.shape, header.affine, voxels)
     bits = 64 if header.dtype.kind == "f" else header.dtype.itemsize * 8
     broken, lowest, highest = 0, np.inf, -np.inf
     for k in range(slices):
@@ -185,10 +184,10 @@ def read_nifti(
             if not finite.all():
                 broken += finite.size - int(np.count_nonzero(finite))
                 stored = np.where(finite, stored, (AIR_HU - header.intercept) / header.slope)
-        out = canvas.slice(k)
-        with np.errstate(over="ignore"):  # what overflows is above MAX_HU
-            write_hu(out, stored, header.slope, header.intercept, bits)
-        lowest, highest = min(lowest, float(out.min())), max(highest, float(out.max()))
+        with canvas.slice(k) as out:
+            with np.errstate(over="ignore"):  # what overflows is above MAX_HU
+                write_hu(out, stored, header.slope, header.intercept, bits)
+            lowest, highest = min(lowest, float(out.min())), max(highest, float(out.max()))
     stream.finish()
     notices = list(header.notices)
     if broken > MAX_NOT_FINITE * columns * rows * slices:

@@ -158,27 +158,34 @@ def _parts(files: Sequence[DicomFile]) -> tuple[list[Series], list[SkippedFile]]
 
 
 def _without_copies(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[DicomFile]]:
-    """Files, and those among them that repeat another one's slices bit by bit."""
+    """Files, and those among them that repeat another one's slices."""
     seen: dict[object, list[DicomFile]] = defaultdict(list)
-    kept, copies = [], []
-    for file in files:
+    copies = []
+    for file in sorted(files, key=lambda file: "lossy" in file.traits):
         first = file.frames[0]
         twins = seen[first.position, first.orientation, len(file.frames)]
-        if any(_same(file, twin) for twin in twins):
+        if any(_same(file, twin) or _same_recoded(file, twin) for twin in twins):
             copies.append(file)
         else:
             twins.append(file)
-            kept.append(file)
-    return kept, copies
+    kept = {id(file) for file in files} - {id(copy) for copy in copies}
+    return [file for file in files if id(file) in kept], copies
 
 
 def _same(one: DicomFile, other: DicomFile) -> bool:
+    """Bit by bit the same slices, whatever their identifiers."""
     return all(
         (a.position, a.pixel_spacing_mm, a.slope, a.intercept, a.format)
         == (b.position, b.pixel_spacing_mm, b.slope, b.intercept, b.format)
         and b"".join(a.pixels) == b"".join(b.pixels)
         for a, b in zip(one.frames, other.frames, strict=True)
     )
+
+
+def _same_recoded(one: DicomFile, other: DicomFile) -> bool:
+    """One image in two transfer syntaxes: an archive gave it out once plain, once compressed."""
+    syntaxes = one.frames[0].format.syntax, other.frames[0].format.syntax
+    return bool(one.instance) and one.instance == other.instance and syntaxes[0] != syntaxes[1]
 
 
 def _alike(files: Sequence[DicomFile]) -> list[list[DicomFile]]:

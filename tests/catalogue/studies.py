@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from pydicom.dataset import Dataset
+from pydicom.uid import JPEGLSLossless
 
 from tests.catalogue.case import Refused, Section, read
 from tests.catalogue.workbench import SERIES_UID, Workbench
@@ -219,6 +221,16 @@ def _(bench: Workbench) -> Path:
 def _(bench: Workbench) -> Path:
     bench.plain(name="copy")
     return bench.plain().parent
+
+
+@add("every file once plain and once compressed", read(skipped=("duplicate",)))
+def _(bench: Workbench) -> Path:
+    folder = bench.plain()
+    for path in sorted(folder.iterdir()):
+        image = pydicom.dcmread(path)
+        image.compress(JPEGLSLossless, generate_instance_uid=False)
+        image.save_as(path.with_name(f"again-{path.name}"))
+    return folder
 
 
 @add("one file twice, under other identifiers", read(skipped=("duplicate",)))

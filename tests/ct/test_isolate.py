@@ -95,7 +95,7 @@ def test_limits_are_set_before_anything_is_read() -> None:
     limits, death, memory = told.stdout.decode().splitlines()
     space, seconds, files, core = map(int, limits.split())
     assert space <= 10 << 30
-    assert (seconds, files, core) == (300, 64, 0)
+    assert (seconds, files, core) == (300, 2048, 0)
     assert int(death) == signal.SIGKILL
     assert memory == "refused"
 
