@@ -14,6 +14,7 @@ import torch
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
+from cspine_zoo.synthetic.craniocervical import Joint
 from cspine_zoo.synthetic.distance import (
     capsule,
     chain,
@@ -26,9 +27,11 @@ from cspine_zoo.synthetic.distance import (
     subtract,
     union,
 )
+from cspine_zoo.synthetic.families import ATLAS, FIRST, Families
+from cspine_zoo.synthetic.frame import Frame
 from cspine_zoo.synthetic.morphometry import CHAIN, SIZES
 from cspine_zoo.synthetic.randomness import stream
-from cspine_zoo.synthetic.spine import Frame, Vertebra
+from cspine_zoo.synthetic.spine import Vertebra
 
 Spine = Mapping[str, Vertebra]
 
@@ -45,6 +48,7 @@ class Body:
         prevertebral_mm: soft tissue between spine and airway above and below C4.
         airway_mm: radius of the airway.
         jaw: whether the field shows a jaw with teeth, or an edentulous one.
+        joint: how the skull sits on C1, where that is random.
     """
 
     spine: Spine
@@ -54,22 +58,28 @@ class Body:
     prevertebral_mm: tuple[float, float]
     airway_mm: float
     jaw: bool
+    joint: Joint | None = None
 
     @classmethod
-    def draw(cls, seed: int, spine: Spine) -> Body:
+    def draw(cls, seed: int, spine: Spine, families: Families = FIRST) -> Body:
         """A random body around a spine."""
         rng = stream(seed, "body")
         atlas = spine["C1"].frame
         nod = Rotation.from_euler("xyz", rng.normal(0, 6, 3), degrees=True).as_matrix()
         scale = float(atlas.scale.mean()) * rng.uniform(0.94, 1.06, 3)
+        head = Frame(atlas.origin, atlas.rotation @ nod, scale)
+        joint = Joint.draw(stream(seed, ATLAS)) if ATLAS in families else None
+        if joint:
+            head = joint.head_frame(atlas, scale)
         return cls(
             spine=spine,
-            head=Frame(atlas.origin, atlas.rotation @ nod, scale),
+            head=head,
             girth=rng.uniform(0.8, 1.35),
             shoulder_drop_mm=rng.uniform(-35, 50),
             prevertebral_mm=(rng.uniform(2, 7), rng.uniform(8, 18)),
             airway_mm=rng.uniform(5.5, 10),
             jaw=bool(rng.random() < 0.85),
+            joint=joint,
         )
 
     def skull(self, points: Tensor) -> Tensor:
@@ -83,7 +93,7 @@ class Body:
         base = smooth_union(
             [
                 subtract(vault, foramen),
-                ellipsoid(p, (18, -14, 17), (7, 11, 5.5)),
+                self._condyles(p),
                 chain(p, [(0, -7, 21), (0, 8, 36), (0, 22, 46)], 6.0),
                 capsule(p, (12, 2, 30), (52, -8, 27), 8.5),
                 ellipsoid(p, (52, -14, 13), (10, 13, 16)),
@@ -108,6 +118,11 @@ class Body:
         hyoid = self._local("C3", points, mirror=True)
         arch = chain(hyoid, [(17, 20, -6), (14, 36, -9), (0, 43, -10)], 2.3)
         return union([base, face, arch])
+
+    def _condyles(self, p: Tensor) -> Tensor:
+        if self.joint:
+            return self.joint.condyles(p, self.spine["C1"].frame, self.head)
+        return ellipsoid(p, (18, -14, 17), (7, 11, 5.5))
 
     def _mandible(self, p: Tensor) -> Tensor:
         tall = torch.stack((p[0], p[1], p[2] * 0.65))

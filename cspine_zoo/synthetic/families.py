@@ -15,10 +15,14 @@ Families = frozenset[str]
 
 BONE_TEXTURE: Final = "bone-texture"
 PITCH: Final = "pitch"
+ATLAS: Final = "atlas"
+HARD_NEGATIVES: Final = "hard-negatives"
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         PITCH: "bodies and discs of any height at each level, whatever the width",
+        ATLAS: "skull, C1 and C2 with joints, dens and arches of any shape, the head turned",
         BONE_TEXTURE: "bone of vertebrae as uneven as real bone",
+        HARD_NEGATIVES: "clefts, seams, channels, nodes and ossicles that are no fractures",
     }
 )
 """What each family adds."""

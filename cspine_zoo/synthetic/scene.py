@@ -12,8 +12,9 @@ from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.synthetic.body import Body
 from cspine_zoo.synthetic.families import FIRST, Families
 from cspine_zoo.synthetic.fracture import Fracture, draw_fracture, draw_levels
+from cspine_zoo.synthetic.frame import Frame
 from cspine_zoo.synthetic.randomness import stream
-from cspine_zoo.synthetic.spine import Frame, Vertebra, build_spine
+from cspine_zoo.synthetic.spine import Vertebra, build_spine
 from cspine_zoo.synthetic.tissue import Tissues
 from cspine_zoo.synthetic.vertebra import VertebraShape
 
@@ -66,7 +67,7 @@ class Scene:
         anatomy = (
             "parametric" if not shapes else "label-map" if len(shapes) == len(LEVELS) else "mixed"
         )
-        return cls(seed, spine, Body.draw(seed, spine), tissues, pose, anatomy, families)
+        return cls(seed, spine, Body.draw(seed, spine, families), tissues, pose, anatomy, families)
 
     def fractured(self) -> Scene:
         """The same patient after a trauma: one or more levels broken, all else unchanged."""

@@ -7,47 +7,18 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from cspine_zoo.anatomy import LABEL_OF, THORACIC
-from cspine_zoo.synthetic.families import FIRST, PITCH, Families
+from cspine_zoo.synthetic.craniocervical import Joint, JointedAtlas, JointedAxis
+from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, Families
 from cspine_zoo.synthetic.fracture import Fracture
+from cspine_zoo.synthetic.frame import Frame, Vector
 from cspine_zoo.synthetic.morphometry import CHAIN, SIZES
 from cspine_zoo.synthetic.randomness import Waves, stream
 from cspine_zoo.synthetic.stack import Stack
 from cspine_zoo.synthetic.vertebra import REACH_MM, Variation, VertebraShape, parametric
-
-Vector = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """A rotated, scaled frame in the scene.
-
-    Attributes:
-        origin: (3,) scene mm.
-        rotation: (3, 3), columns are the frame's axes in the scene.
-        scale: (3,) scene mm for one frame mm along each of its axes.
-    """
-
-    origin: Vector
-    rotation: Vector
-    scale: Vector
-
-    def to_scene(self, local: Vector) -> Vector:
-        """Scene points (..., 3) of frame points (..., 3)."""
-        return np.asarray(local * self.scale) @ self.rotation.T + self.origin
-
-    def to_local(self, points: Tensor) -> Tensor:
-        """Frame points (3, n) of scene points (3, n)."""
-        inverse = torch.as_tensor(
-            (self.rotation / self.scale).T, dtype=points.dtype, device=points.device
-        )
-        origin = torch.as_tensor(self.origin, dtype=points.dtype, device=points.device)
-        return inverse @ (points - origin[:, None])
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,10 +104,18 @@ def build_spine(
     if PITCH in families:
         stack = Stack.draw(stream(seed, PITCH))
     frames = _frames(rng, posture, stack)
+    joint = Joint.draw(stream(seed, ATLAS)) if ATLAS in families else None
+    if joint:
+        fitted = not {"C1", "C2"} & set(shapes or ())
+        frames["C1"] = joint.atlas_frame(frames["C2"], fitted=fitted)
     spine = {}
     for level in CHAIN:
         own = stream(seed, "vertebra", level)
-        shape = parametric(level, SIZES[level], Variation.draw(own))
+        variation = Variation.draw(own)
+        shape = parametric(level, SIZES[level], variation)
+        if joint and level in ("C1", "C2"):
+            made = JointedAtlas if level == "C1" else JointedAxis
+            shape = made(SIZES[level], variation, joint)
         if shapes and level in shapes:
             shape = shapes[level]
         warp = Waves.draw(own, 3, own.uniform(0.3, 1.4), (14.0, 70.0))

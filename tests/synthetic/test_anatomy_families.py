@@ -8,7 +8,7 @@ import torch
 
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.geometry import Geometry
-from cspine_zoo.synthetic.families import FIRST, PITCH, Families
+from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, Families
 from cspine_zoo.synthetic.fracture import Cut, Fracture
 from cspine_zoo.synthetic.randomness import Waves, stream
 from cspine_zoo.synthetic.render import Rendered, render
@@ -16,7 +16,7 @@ from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.spine import build_spine
 from cspine_zoo.synthetic.stack import PITCH_MM
 
-ANATOMY = (PITCH,)
+ANATOMY = (PITCH, ATLAS)
 SEED = 21
 
 
@@ -81,3 +81,25 @@ def test_pitch_runs_from_12_to_23_mm_whatever_the_neighbour_and_the_width() -> N
     assert 22 < spread.max() < PITCH_MM[1] + 0.01
     assert np.quantile(np.abs(np.diff(spread, axis=1)), 0.9) > 3.0
     assert abs(np.corrcoef(spread.mean(1), widths)[0, 1]) < 0.3
+
+
+def test_skull_atlas_and_axis_lie_a_cartilage_apart() -> None:
+    """Neither floats above the other nor cuts into it, however the head is turned."""
+    turns = []
+    for seed in range(24):
+        scene = Scene.draw(seed, families=frozenset({ATLAS}))
+        upper, lower = scene.spine["C1"], scene.spine["C2"]
+        axes = [torch.arange(low, high, 2.5) for low, high in ((-36, 36), (-40, 24), (-8, 44))]
+        local = torch.stack(torch.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+        turned = torch.from_numpy(lower.frame.rotation).float() @ local
+        points = turned + torch.from_numpy(lower.frame.origin).float()[:, None]
+        c1, c2 = (bone.distance(bone.to_local(points)) for bone in (upper, lower))
+        skull = scene.body.skull(points)
+        for first, second in ((c1, c2), (skull, c1)):
+            apart = 2 * float(torch.maximum(first, second).min())
+            assert apart < 4.0
+            assert int(((first < -1) & (second < -1)).sum()) < 0.04 * int((c1 < 0).sum())
+        nose = lower.frame.rotation.T @ upper.frame.rotation[:, 1]
+        turns.append(float(np.degrees(np.arctan2(nose[0], nose[1]))))
+    assert max(np.abs(turns)) > 25
+    assert np.median(np.abs(turns)) < 15
