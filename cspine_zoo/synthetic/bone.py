@@ -6,7 +6,6 @@ surface, never of a voxel's number: twins have the same bone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
 
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cspine_zoo.synthetic.distance import capsule
-from cspine_zoo.synthetic.morphometry import SIZES, VertebraSize
+from cspine_zoo.synthetic.morphometry import SIZES
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.speckle import Speckle
+from cspine_zoo.synthetic.vessels import Canal, draw_canals
 from cspine_zoo.synthetic.zones import Zones
 
 GRAIN_MM: Final = (0.6, 1.3, 2.6, 6.0)
@@ -81,26 +80,6 @@ class BoneQuality:
 
 
 @dataclass(frozen=True, eq=False)
-class Canal:
-    """A vessel's way through bone: a tube with a softer content and perhaps a dense rim."""
-
-    start: tuple[float, float, float]
-    end: tuple[float, float, float]
-    radius_mm: float
-    hu: float
-    rim_hu: float
-
-    def paint(self, bone: Tensor, local: Tensor, voxel_mm: float) -> Tensor:
-        """HU (n,) with the canal in it, at points (3, n)."""
-        outside = capsule(local, self.start, self.end, self.radius_mm)
-        # A tube thinner than a voxel fills the square of its width.
-        width = max(2 * self.radius_mm, 1e-3)
-        share = (0.5 - outside / max(voxel_mm, width)).clamp(0, 1) * min(1.0, width / voxel_mm)
-        rim = torch.exp(-((outside - 0.7) / 0.6).square())
-        return torch.lerp(bone + self.rim_hu * rim, torch.full_like(bone, self.hu), share)
-
-
-@dataclass(frozen=True, eq=False)
 class BoneTexture:
     """The bone of one vertebra.
 
@@ -140,8 +119,18 @@ class BoneTexture:
             density=Speckle.draw(rng, float(rng.uniform(7, 20))),
             pockets=Speckle.draw(rng, float(rng.uniform(3, 7))),
             slope=tuple(float(s) for s in rng.normal(0, 0.12, 3)),  # type: ignore[arg-type]
-            canals=_draw_canals(rng, level, size, quality.vessels),
+            canals=draw_canals(rng, level, size, quality.vessels),
         )
+
+    def paint(
+        self,
+        bone: Tensor,
+        local: Tensor,
+        distance: Tensor,
+        spacing_mm: tuple[float, float, float],
+    ) -> Tensor:
+        """As ``hu``: nothing remains of the bone that was there."""
+        return self.hu(local, distance, spacing_mm)
 
     def hu(self, local: Tensor, distance: Tensor, spacing_mm: tuple[float, float, float]) -> Tensor:
         """Bone (n,) at places (3, n) in the vertebra's frame, ``distance`` (n,) from its surface.
@@ -162,7 +151,7 @@ class BoneTexture:
         spongy = torch.where(spongy < compact, spongy, 0.75 * compact + 0.25 * spongy)
         bone = torch.lerp(spongy, torch.maximum(compact, spongy), share)
         for canal in self.canals:
-            bone = canal.paint(bone, local, voxel_mm)
+            bone = canal.paint(bone, local, distance, spacing_mm)
         return bone.clamp(-90, 2200)
 
     def _spongy(
@@ -208,51 +197,3 @@ def _varied(quality: BoneQuality, rng: np.random.Generator) -> BoneQuality:
     values["arch"] = min(1.0, values["arch"])
     grain = tuple(float(deviation * factors[-1]) for deviation in quality.grain)
     return replace(quality, grain=grain, **values)
-
-
-def _draw_canals(
-    rng: np.random.Generator, level: str, size: VertebraSize, vessels: float
-) -> tuple[Canal, ...]:
-    """The basivertebral vein of a body, and nutrient canals from the surface inwards."""
-    canals = []
-    content = float(rng.uniform(-60, 110))
-    if level != "C1" and rng.random() < 0.8:
-        canals += _basivertebral(rng, size, content)
-    for _ in range(int(rng.poisson(vessels))):
-        start = _on_surface(rng, size)
-        inwards = rng.normal(0, 1.0, 3) - 0.6 * np.sign(start) * rng.uniform(0, 1, 3)
-        reach = inwards / np.linalg.norm(inwards) * rng.uniform(2.0, 8.0)
-        radius = float(np.exp(rng.uniform(np.log(0.25), np.log(0.9))))
-        rim = float(rng.uniform(0, 350)) * (rng.random() < 0.5)
-        canals.append(Canal(_point(start), _point(start + reach), radius, content, rim))
-    return tuple(canals)
-
-
-def _basivertebral(rng: np.random.Generator, size: VertebraSize, content: float) -> list[Canal]:
-    """From the middle of the body's back wall forward, forked as a Y where it is large."""
-    back = np.array([0.0, -size.half_depth - 0.5, 0.0]) + rng.normal(0, [0.8, 0.0, 0.8])
-    fork = back + np.array([0.0, rng.uniform(3.0, 0.9 * size.half_depth), 0.0])
-    radius, rim = rng.uniform(0.4, 1.5), float(rng.uniform(0, 300))
-    canals = [Canal(_point(back), _point(fork), radius, content, rim)]
-    for side in (-1.0, 1.0):
-        if rng.random() < 0.6:
-            aside = np.array([side * rng.uniform(2, 6), rng.uniform(0, 5), rng.normal(0, 1.0)])
-            end = _point(fork + aside)
-            canals.append(Canal(_point(fork), end, radius * 0.6, content, 0.5 * rim))
-    return canals
-
-
-def _on_surface(rng: np.random.Generator, size: VertebraSize) -> np.ndarray:
-    """A place near the surface of the body, a pillar or a lamina."""
-    arch = -size.half_depth - size.canal_depth
-    places = (
-        (rng.uniform(-1, 1) * size.half_width, size.half_depth, rng.uniform(-0.5, 0.5)),
-        (np.sign(rng.normal()) * size.half_width, rng.uniform(-5, 5), rng.uniform(-3, 3)),
-        (np.sign(rng.normal()) * size.pillar_x, -size.half_depth - 8, rng.uniform(-6, 6)),
-        (rng.uniform(-0.6, 0.6) * size.pillar_x, arch + rng.uniform(-2, 6), rng.uniform(-6, 2)),
-    )
-    return np.array(places[int(rng.integers(len(places)))]) + rng.normal(0, 1.0, 3)
-
-
-def _point(values: Sequence[float] | np.ndarray) -> tuple[float, float, float]:
-    return float(values[0]), float(values[1]), float(values[2])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,9 +13,10 @@ from torch import Tensor
 from cspine_zoo.anatomy import DISC
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.body import disc_distance
-from cspine_zoo.synthetic.bone import BoneTexture
-from cspine_zoo.synthetic.families import BONE_TEXTURE
+from cspine_zoo.synthetic.families import HARD_NEGATIVES
 from cspine_zoo.synthetic.lattice import Field, Lattice
+from cspine_zoo.synthetic.lookalikes import draw_ossicles
+from cspine_zoo.synthetic.looks import Look, looks_of
 from cspine_zoo.synthetic.randomness import noise, stream
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.spine import Vertebra
@@ -114,6 +116,9 @@ class _Canvas:
         self.paint(self.field(self.scene.body.teeth, 2.0), self.tissues.teeth)
         for vertebra in self.scene.spine.values():
             self._vertebra(vertebra, texture)
+        if HARD_NEGATIVES in self.scene.families:
+            for vertebra in self.scene.spine.values():
+                self._ossicles(vertebra)
 
     def _texture(self) -> Tensor:
         """Heterogeneity of all bone: spongy texture, dense patches, vessels and clefts."""
@@ -145,10 +150,10 @@ class _Canvas:
             lambda points: vertebra.distance(vertebra.to_local(points)), *block, BONE_RESOLUTION_MM
         )
         fracture = vertebra.fracture
-        if BONE_TEXTURE in self.scene.families:
-            bone = self._uneven_bone(vertebra, distance, block[0])
-        else:
-            bone = self._bone(distance, texture[region])
+        bone = self._bone(distance, texture[region])
+        looks = looks_of(self.scene, vertebra)
+        if looks:
+            self._look(bone, vertebra, distance, block[0], looks)
         if fracture.cuts:
             share, near = self._cuts(vertebra, block)
             bone = torch.lerp(bone, torch.full_like(bone, self.tissues.gap), share)
@@ -159,21 +164,43 @@ class _Canvas:
         self.labels[region] = torch.where(mine, vertebra.label, self.labels[region])
         self.nearest[region] = torch.where(mine, distance, self.nearest[region])
 
-    def _uneven_bone(self, vertebra: Vertebra, distance: Tensor, start: np.ndarray) -> Tensor:
-        """HU of one vertebra with a texture of its own, computed where there is bone."""
+    def _look(
+        self,
+        bone: Tensor,
+        vertebra: Vertebra,
+        distance: Tensor,
+        start: np.ndarray,
+        looks: Sequence[Look],
+    ) -> None:
+        """Change the HU of one vertebra in place, where there is bone."""
         solid = (distance < 0.5 * self.voxel_mm).nonzero()
-        bone = torch.full_like(distance, self.tissues.fat)
         if not len(solid):
-            return bone
+            return
         local = vertebra.to_local(self.lattice.at(solid + torch.from_numpy(start)))
         depth = distance[tuple(solid.T)]
         source, torn = vertebra.fracture.source(local)
         if bool(torn.any()):
             scale = float(vertebra.frame.scale.mean())
             depth[torn] = vertebra.shape.distance(source[:, torn]) * scale
-        texture = BoneTexture.draw(self.scene.seed, vertebra.level)
-        bone[tuple(solid.T)] = texture.hu(source, depth, self.spacing)
-        return bone
+        hu = bone[tuple(solid.T)]
+        for look in looks:
+            hu = look.paint(hu, source, depth, self.spacing)
+        bone[tuple(solid.T)] = hu
+
+    def _ossicles(self, vertebra: Vertebra) -> None:
+        for ossicle in draw_ossicles(self.scene.seed, vertebra.level, vertebra.shape):
+            centre = vertebra.frame.to_scene(np.array(ossicle.centre))
+            reach = 2.0 * max(ossicle.radii) + 2.0 * max(self.spacing)
+            block = self.lattice.block(centre - reach, centre + reach)
+            if block is None:
+                continue
+            start, stop = block
+            points, count = self.lattice.points(start, stop - 1, np.ones(3, dtype=int))
+            distance, hu = ossicle.bone(vertebra.frame.to_local(points))
+            size = tuple(slice(0, n) for n in stop - start)
+            region = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+            share = self.share(distance).reshape(count)[size]
+            self.hu[region] = torch.lerp(self.hu[region], hu.reshape(count)[size], share)
 
     def _cuts(
         self, vertebra: Vertebra, block: tuple[np.ndarray, np.ndarray]

@@ -61,4 +61,4 @@ class Speckle:
     def visible(self, spacing_mm: tuple[float, float, float]) -> float:
         """Share of the deviation that is left when voxels of this size average over it."""
         shares = [min(1.0, s / v) for s, v in zip(self.scale_mm, spacing_mm, strict=True)]
-        return math.prod(shares) ** 0.5
+        return math.sqrt(math.prod(shares))

@@ -11,7 +11,7 @@ from torch import Tensor
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.bone import BoneQuality, BoneTexture
-from cspine_zoo.synthetic.families import BONE_TEXTURE
+from cspine_zoo.synthetic.families import BONE_TEXTURE, HARD_NEGATIVES
 from cspine_zoo.synthetic.fracture import Cut, Fracture
 from cspine_zoo.synthetic.randomness import Waves, stream
 from cspine_zoo.synthetic.render import Rendered, render
@@ -20,7 +20,7 @@ from cspine_zoo.synthetic.speckle import Speckle
 from cspine_zoo.synthetic.vertebra import VertebraShape
 from tests.synthetic.conftest import grid_around
 
-LOOKS = (BONE_TEXTURE,)
+LOOKS = (BONE_TEXTURE, HARD_NEGATIVES)
 LEVEL = "C5"
 
 
