@@ -23,6 +23,12 @@ _PACKAGES: Final = str(Path(__file__).resolve().parents[2])
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Each thread of numpy's library would claim address space; reading multiplies no matrices."""
 
+_KEEP_MEMORY: Final = {
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(256 << 20),
+}
+"""Else glibc gives each slice's buffers back, and takes them anew, page by page, for the next."""
+
 
 def read_apart(source: str | Sequence[str], series: str | int | None, name: str) -> CTVolume:
     """Read a study in a fresh process with limits on memory, processor time and open files.
@@ -68,7 +74,7 @@ def _run(request: bytes, descriptor: int) -> subprocess.CompletedProcess[bytes]:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=(descriptor,),
-            env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)},
+            env={**os.environ, **_ONE_THREAD, **_KEEP_MEMORY, "PYTHONPATH": os.pathsep.join(paths)},
             check=False,
         )
     except OSError as error:
