@@ -16,13 +16,17 @@ Families = frozenset[str]
 BONE_TEXTURE: Final = "bone-texture"
 PITCH: Final = "pitch"
 ATLAS: Final = "atlas"
+VIEW: Final = "view"
 HARD_NEGATIVES: Final = "hard-negatives"
+JOINTS: Final = "joints"
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         PITCH: "bodies and discs of any height at each level, whatever the width",
         ATLAS: "skull, C1 and C2 with joints, dens and arches of any shape, the head turned",
+        VIEW: "patients askew, training windows in head, girdle and chest, cut at any side",
         BONE_TEXTURE: "bone of vertebrae as uneven as real bone",
         HARD_NEGATIVES: "clefts, seams, channels, nodes and ossicles that are no fractures",
+        JOINTS: "articular processes, facet joint lines, worn and fused joints and discs",
     }
 )
 """What each family adds."""

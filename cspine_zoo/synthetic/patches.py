@@ -11,11 +11,12 @@ from torch import Tensor
 
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
-from cspine_zoo.synthetic.families import FIRST, Families
+from cspine_zoo.synthetic.families import FIRST, VIEW, Families
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import render
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.vertebra import VertebraShape
+from cspine_zoo.synthetic.views import centre_anywhere
 
 Anatomy = Mapping[str, VertebraShape]
 
@@ -65,6 +66,10 @@ def draw_patch(
         scene = scene.fractured()
     extent = np.array(shape) * preset.spacing_mm
     centre = _window_centre(rng, scene, preset)
+    view = stream(seed, VIEW, "window")
+    if VIEW in preset.families:
+        elsewhere = centre_anywhere(view, scene, float(extent[2]))
+        centre = centre if elsewhere is None else elsewhere
     affine = np.diag([preset.spacing_mm] * 3 + [1.0])
     affine[:3, 3] = centre - 0.5 * extent
     geometry = Geometry(shape, affine)
@@ -75,6 +80,8 @@ def draw_patch(
     labels = rendered.labels
     if rng.random() < 0.25:
         hu, labels = _cut(rng, hu, labels)
+    if VIEW in preset.families and view.random() < 0.15:
+        hu, labels = _cut(view, hu, labels, axis=int(view.integers(2)))
     return Patch(hu, labels)
 
 
@@ -108,11 +115,14 @@ def _window_centre(rng: np.random.Generator, scene: Scene, preset: PatchPreset) 
     )
 
 
-def _cut(rng: np.random.Generator, hu: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """The scan ends inside the window: nothing beyond a plane across the spine."""
+def _cut(
+    rng: np.random.Generator, hu: Tensor, labels: Tensor, axis: int = 2
+) -> tuple[Tensor, Tensor]:
+    """The scan ends inside the window: nothing beyond a plane across an axis, the spine's first."""
     hu, labels = hu.clone(), labels.clone()
-    depth = int(rng.integers(4, hu.shape[2] // 2))
-    part = slice(0, depth) if rng.random() < 0.5 else slice(hu.shape[2] - depth, None)
-    hu[:, :, part] = -1024.0
-    labels[:, :, part] = 0
+    size = hu.shape[axis]
+    depth = int(rng.integers(4, size // 2))
+    start = 0 if rng.random() < 0.5 else size - depth
+    hu.narrow(axis, start, depth).fill_(-1024.0)
+    labels.narrow(axis, start, depth).zero_()
     return hu, labels

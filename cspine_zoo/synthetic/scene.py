@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.synthetic.body import Body
-from cspine_zoo.synthetic.families import FIRST, Families
+from cspine_zoo.synthetic.families import FIRST, VIEW, Families
 from cspine_zoo.synthetic.fracture import Fracture, draw_fracture, draw_levels
 from cspine_zoo.synthetic.frame import Frame
 from cspine_zoo.synthetic.randomness import stream
@@ -58,6 +58,9 @@ class Scene:
         spine = build_spine(seed, shapes, families)
         rng = stream(seed, "pose")
         tilt = rng.normal(0, [7.0, 5.0, 6.0]).clip(-20, 20)
+        view = stream(seed, VIEW)
+        if VIEW in families and view.random() < 0.5:
+            tilt = view.uniform(-20, 20, 3)
         pose = Frame(
             rng.uniform(-30, 30, 3),
             Rotation.from_euler("xyz", tilt, degrees=True).as_matrix(),

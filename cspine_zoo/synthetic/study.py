@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from cspine_zoo.anatomy import DISC, LEVEL_OF, LEVELS
+from cspine_zoo.anatomy import DISC, LABEL_OF, LEVEL_OF, LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import FIRST, Families
@@ -16,6 +16,7 @@ from cspine_zoo.synthetic.patches import Anatomy, draw_shapes, shoulders
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import Rendered, render
 from cspine_zoo.synthetic.scene import Scene
+from cspine_zoo.synthetic.views import ends_anywhere, ends_without_neck, volume_mm3
 
 VISIBLE_MM3 = 25.0
 """A level counts as fractured when at least this much of its fracture is in view."""
@@ -29,6 +30,9 @@ class StudyPreset:
         pixel_mm, slice_mm: voxel size in plane and slice spacing.
         field_mm: side of the square field of view.
         above_mm, below_mm: how far the scan reaches above C1 and below C7; negative cuts them off.
+        length_mm: of scans that are cut anywhere instead; None for scans of the whole neck.
+        aside_mm: standard deviation of the field's centre from the neck's.
+        no_neck_share: share of scans that show a head or a chest and nothing of C1-C7.
         label_map_share: share of studies with shapes from a label map, where any is given.
         families: what is random beyond the first generation of scenes.
     """
@@ -38,6 +42,9 @@ class StudyPreset:
     field_mm: tuple[float, float] = (165.0, 210.0)
     above_mm: tuple[float, float] = (15.0, 45.0)
     below_mm: tuple[float, float] = (15.0, 50.0)
+    length_mm: tuple[float, float] | None = None
+    aside_mm: float = 6.0
+    no_neck_share: float = 0.0
     label_map_share: float = 0.5
     families: Families = FIRST
 
@@ -69,6 +76,14 @@ class SyntheticStudy:
         """1 for each level whose fracture is in view."""
         count = np.bincount(self.fractures.ravel(), minlength=8) * self.geometry.voxel_mm3
         return {LEVEL_OF[label]: int(count[label] >= VISIBLE_MM3) for label in range(1, 8)}
+
+    def shares_in_view(self) -> dict[str, float]:
+        """Share of each vertebra C1-C7 that the scan shows, 0 to 1."""
+        count = np.bincount(self.labels.ravel(), minlength=8) * self.geometry.voxel_mm3
+        return {
+            level: min(1.0, float(count[label]) / max(1.0, volume_mm3(self.scene, level)))
+            for level, label in LABEL_OF.items()
+        }
 
     def displacement_mm(self) -> float:
         """Largest displacement of a fragment."""
@@ -135,7 +150,13 @@ def _field_of_view(rng: np.random.Generator, scene: Scene, preset: StudyPreset) 
     side = rng.uniform(*preset.field_mm)
     top = scene.world("C1")[2] + rng.uniform(*preset.above_mm)
     bottom = scene.world("C7")[2] - rng.uniform(*preset.below_mm)
-    centre = scene.world("C4") + np.array([*rng.normal(0, 6, 2), 0.0]) + np.array([0.0, -4.0, 0.0])
+    view = stream(scene.seed, "view", "study")
+    if preset.no_neck_share and view.random() < preset.no_neck_share:
+        bottom, top = ends_without_neck(view, scene)
+    elif preset.length_mm:
+        bottom, top = ends_anywhere(view, scene, preset.length_mm)
+    aside = rng.normal(0, preset.aside_mm, 2)
+    centre = scene.world("C4") + np.array([*aside, 0.0]) + np.array([0.0, -4.0, 0.0])
     pixels = round(side / pixel)
     slices = max(16, round((top - bottom) / thickness))
     affine = np.diag([pixel, pixel, thickness, 1.0])

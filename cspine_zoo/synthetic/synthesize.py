@@ -19,6 +19,7 @@ import torch
 from cspine_zoo.errors import UsageError
 from cspine_zoo.rsna.uids import deterministic_uid
 from cspine_zoo.rsna.write import StudyToWrite, write_study, written_uids
+from cspine_zoo.synthetic.families import ALL
 from cspine_zoo.synthetic.label_shapes import read_shapes
 from cspine_zoo.synthetic.patches import Anatomy
 from cspine_zoo.synthetic.preview import write_preview
@@ -40,10 +41,26 @@ PRESETS: Final[Mapping[str, StudyPreset]] = {
         above_mm=(8.0, 12.0),
         below_mm=(8.0, 12.0),
     ),
+    "wide": StudyPreset(
+        pixel_mm=(0.8, 1.2),
+        slice_mm=(1.2, 2.5),
+        field_mm=(120.0, 320.0),
+        length_mm=(60.0, 220.0),
+        aside_mm=15.0,
+        families=ALL,
+    ),
+    "no-neck": StudyPreset(
+        pixel_mm=(0.8, 1.2),
+        slice_mm=(1.2, 2.5),
+        field_mm=(180.0, 320.0),
+        no_neck_share=1.0,
+        families=ALL,
+    ),
 }
 """Seeds of different presets never meet: the preset's name is part of every seed.
 
 ``tiny`` has voxels too coarse to see a fracture in: it is for trying things out in seconds.
+``wide`` is cut anywhere between vault and chest; ``no-neck`` shows nothing of C1-C7.
 """
 
 FRACTURED_SHARE: Final = 0.476

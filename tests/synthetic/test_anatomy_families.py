@@ -8,7 +8,7 @@ import torch
 
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.geometry import Geometry
-from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, Families
+from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, VIEW, Families
 from cspine_zoo.synthetic.fracture import Cut, Fracture
 from cspine_zoo.synthetic.randomness import Waves, stream
 from cspine_zoo.synthetic.render import Rendered, render
@@ -16,7 +16,7 @@ from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.spine import build_spine
 from cspine_zoo.synthetic.stack import PITCH_MM
 
-ANATOMY = (PITCH, ATLAS)
+ANATOMY = (PITCH, ATLAS, VIEW)
 SEED = 21
 
 
