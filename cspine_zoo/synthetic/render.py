@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,7 +13,8 @@ from torch import Tensor
 from cspine_zoo.anatomy import DISC
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.body import disc_distance
-from cspine_zoo.synthetic.families import HARD_NEGATIVES
+from cspine_zoo.synthetic.families import HARD_NEGATIVES, JOINTS
+from cspine_zoo.synthetic.joints import Facet, draw_disc_hu, draw_facets
 from cspine_zoo.synthetic.lattice import Field, Lattice
 from cspine_zoo.synthetic.lookalikes import draw_ossicles
 from cspine_zoo.synthetic.looks import Look, looks_of
@@ -94,7 +95,11 @@ class _Canvas:
         self.paint(self.field(body.airway, 2.0), t.air)
 
     def discs(self) -> None:
-        for frame, half in self.scene.body.discs():
+        discs = self.scene.body.discs()
+        densities = [self.tissues.disc] * len(discs)
+        if JOINTS in self.scene.families:
+            densities = draw_disc_hu(self.scene.seed, len(discs), self.tissues.disc)
+        for (frame, half), hu in zip(discs, densities, strict=True):
             reach = np.full(3, max(half) + 4.0)
             block = self.lattice.block(frame.origin - reach, frame.origin + reach)
             if block is None:
@@ -104,7 +109,7 @@ class _Canvas:
                 partial(disc_distance, frame, half), *block, BONE_RESOLUTION_MM
             )
             self.hu[region] = torch.lerp(
-                self.hu[region], torch.full_like(distance, self.tissues.disc), self.share(distance)
+                self.hu[region], torch.full_like(distance, hu), self.share(distance)
             )
             self.labels[region] = torch.where(distance < 0, DISC, self.labels[region])
 
@@ -114,8 +119,13 @@ class _Canvas:
             distance = self.field(field, 2.0)
             self.hu.lerp_(self._bone(distance, texture), self.share(distance))
         self.paint(self.field(self.scene.body.teeth, 2.0), self.tissues.teeth)
+        facets = self._facets()
+        for facet in facets:
+            self._processes(facet)
         for vertebra in self.scene.spine.values():
             self._vertebra(vertebra, texture)
+        for facet in facets:
+            self._joint_line(facet)
         if HARD_NEGATIVES in self.scene.families:
             for vertebra in self.scene.spine.values():
                 self._ossicles(vertebra)
@@ -187,20 +197,53 @@ class _Canvas:
             hu = look.paint(hu, source, depth, self.spacing)
         bone[tuple(solid.T)] = hu
 
+    def _facets(self) -> list[Facet]:
+        on = JOINTS in self.scene.families
+        return draw_facets(self.scene.seed, self.scene.spine) if on else []
+
+    def _processes(self, facet: Facet) -> None:
+        """Articular processes, under the vertebrae that they belong to."""
+        piece = self._piece(*facet.bounds())
+        if piece is None:
+            return
+        region, points, crop = piece
+        distance, hu, label = (crop(values) for values in facet.processes(points))
+        self.hu[region] = torch.lerp(self.hu[region], hu, self.share(distance))
+        self.labels[region] = torch.where(distance < 0, label, self.labels[region])
+
+    def _joint_line(self, facet: Facet) -> None:
+        """The joint space, through whatever bone is there."""
+        piece = self._piece(*facet.bounds())
+        if piece is None:
+            return
+        region, points, crop = piece
+        share = crop(facet.line(points, self.voxel_mm))
+        share *= (self.hu[region] > facet.gap_hu).float()
+        self.hu[region] = torch.lerp(self.hu[region], torch.full_like(share, facet.gap_hu), share)
+
+    def _piece(
+        self, low: np.ndarray, high: np.ndarray
+    ) -> tuple[tuple[slice, ...], Tensor, Callable[[Tensor], Tensor]] | None:
+        """Voxels of a scene box, their scene points, and how values at these become voxels."""
+        block = self.lattice.block(low, high)
+        if block is None:
+            return None
+        start, stop = block
+        points, count = self.lattice.points(start, stop - 1, np.ones(3, dtype=int))
+        size = tuple(slice(0, n) for n in stop - start)
+        region = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+        return region, points, lambda values: values.reshape(count)[size]
+
     def _ossicles(self, vertebra: Vertebra) -> None:
         for ossicle in draw_ossicles(self.scene.seed, vertebra.level, vertebra.shape):
             centre = vertebra.frame.to_scene(np.array(ossicle.centre))
             reach = 2.0 * max(ossicle.radii) + 2.0 * max(self.spacing)
-            block = self.lattice.block(centre - reach, centre + reach)
-            if block is None:
+            piece = self._piece(centre - reach, centre + reach)
+            if piece is None:
                 continue
-            start, stop = block
-            points, count = self.lattice.points(start, stop - 1, np.ones(3, dtype=int))
-            distance, hu = ossicle.bone(vertebra.frame.to_local(points))
-            size = tuple(slice(0, n) for n in stop - start)
-            region = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
-            share = self.share(distance).reshape(count)[size]
-            self.hu[region] = torch.lerp(self.hu[region], hu.reshape(count)[size], share)
+            region, points, crop = piece
+            distance, hu = (crop(v) for v in ossicle.bone(vertebra.frame.to_local(points)))
+            self.hu[region] = torch.lerp(self.hu[region], hu, self.share(distance))
 
     def _cuts(
         self, vertebra: Vertebra, block: tuple[np.ndarray, np.ndarray]

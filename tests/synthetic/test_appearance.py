@@ -11,8 +11,9 @@ from torch import Tensor
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.bone import BoneQuality, BoneTexture
-from cspine_zoo.synthetic.families import BONE_TEXTURE, HARD_NEGATIVES
+from cspine_zoo.synthetic.families import BONE_TEXTURE, HARD_NEGATIVES, JOINTS
 from cspine_zoo.synthetic.fracture import Cut, Fracture
+from cspine_zoo.synthetic.joints import draw_disc_hu, draw_facets
 from cspine_zoo.synthetic.randomness import Waves, stream
 from cspine_zoo.synthetic.render import Rendered, render
 from cspine_zoo.synthetic.scene import Scene
@@ -75,7 +76,7 @@ def test_a_look_changes_bone_and_no_truth(
     assert torch.equal(fractured.labels, first.labels)
 
 
-@pytest.mark.parametrize("family", LOOKS)
+@pytest.mark.parametrize("family", [*LOOKS, JOINTS])
 def test_twins_look_the_same_outside_the_fracture(
     scene: Scene, grid: Geometry, family: str
 ) -> None:
@@ -92,7 +93,33 @@ def test_twins_look_the_same_outside_the_fracture(
     assert away.max() < 18.0  # reach of the cuts, the shift, the warp and a voxel
 
 
-@pytest.mark.parametrize("family", LOOKS)
+def test_joints_add_articular_processes_and_a_line_between_them(
+    scene: Scene, grid: Geometry, plain: Rendered
+) -> None:
+    """Labels grow by the processes, each voxel by that of its own vertebra, and lose nothing."""
+    other = render(wearing(scene, JOINTS), grid)
+    held = plain.labels > 0
+    assert torch.equal(other.labels[held], plain.labels[held])
+    assert torch.equal(other.fractures, plain.fractures)
+    facet = next(f for f in draw_facets(scene.seed, scene.spine) if f.labels[0] == LABEL_OF[LEVEL])
+    middle = torch.tensor(facet.ends).mean(0)[:, None]
+    across = torch.tensor(facet.normal, dtype=torch.float32)[:, None]
+    line = facet.line(torch.cat((middle, middle + 4 * across), dim=1), 0.5)
+    assert float(line[0]) > 0.3 > 0 == float(line[1])
+    _, _, label = facet.processes(torch.cat((middle + 3 * across, middle - 3 * across), dim=1))
+    assert label.tolist() == list(facet.labels)
+    assert int((other.labels > plain.labels).sum()) > 5
+    assert float((other.hu - plain.hu).abs().max()) > 100
+
+
+def test_worn_discs_are_the_exception() -> None:
+    densities = np.array([draw_disc_hu(seed, 6, 80.0) for seed in range(150)])
+    usual = np.abs(densities - 80) < 45
+    assert 0.8 < usual.mean() < 0.98
+    assert densities.min() < -100 < 300 < densities.max()
+
+
+@pytest.mark.parametrize("family", [*LOOKS, JOINTS])
 def test_a_look_keeps_the_left_on_the_left(scene: Scene, grid: Geometry, family: str) -> None:
     half = replace(scene.spine[LEVEL], shape=RightHalf(scene.spine[LEVEL].shape))
     lone = replace(wearing(scene, family), spine={**scene.spine, LEVEL: half})
