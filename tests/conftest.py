@@ -55,3 +55,20 @@ def _loopback_only() -> Iterator[None]:
     patch.setattr(socket.socket, "connect_ex", local_connect_ex)
     yield
     patch.undo()
+
+
+ONE_THREAD = {"models", "training", "synthetic"}
+"""Packages whose networks and grids are too small for more."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    if request.path.parent.name not in ONE_THREAD:
+        yield
+        return
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -13,12 +13,16 @@ from cspine_zoo.cli.console import Console
 from cspine_zoo.errors import UsageError
 
 SYNTHETIC: Final = "synthetic"
+TRUTH: Final = "truth"
 
 
 def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument("preset", metavar="PRESET", help="the model to train, by its name")
     parser.add_argument(
-        "--data", default=SYNTHETIC, metavar=SYNTHETIC, help="made on the fly (default)"
+        "--data",
+        default=SYNTHETIC,
+        metavar=f"DIR|{SYNTHETIC}",
+        help="studies in RSNA 2022's layout, or synthetic CT made on the fly (default)",
     )
     parser.add_argument(
         "--out",
@@ -28,33 +32,63 @@ def _add_options(parser: ArgumentParser) -> None:
         help="everything that the run writes; classifiers in the same one share their encoder",
     )
     parser.add_argument(
+        "--segmenter",
+        metavar=f"NAME|{TRUTH}",
+        help="whose masks cut the crops of --data DIR (default: the row's segmenter); "
+        f"{TRUTH}: the studies' own masks, made as rough as predicted ones",
+    )
+    parser.add_argument(
+        "--start", metavar="NAME|FILE", help="begin from the weights of this model (fine-tuning)"
+    )
+    parser.add_argument(
         "--anatomy",
         type=Path,
         action="append",
         default=[],
         metavar="FILE",
-        help="a label map whose vertebrae lend their shapes; give it again for more",
+        help="a label map whose vertebrae lend synthetic CT their shapes; give it again for more",
+    )
+    parser.add_argument(
+        "--devices", type=int, metavar="N", help="GPUs, or processes of a CPU (default: 1)"
+    )
+    parser.add_argument(
+        "--precision",
+        default="auto",
+        metavar="P",
+        help="auto (bfloat16 where the hardware has it), float32 or bfloat16",
     )
     parser.add_argument("--resume", action="store_true", help="go on where a run in --out stopped")
     parser.add_argument(
-        "--workers", type=int, default=1, metavar="N", help="processes that render (default: 1)"
+        "--workers",
+        type=int,
+        default=1,
+        metavar="N",
+        help="processes that render, read and make batches (default: 1)",
     )
 
 
 def _run(options: Namespace, console: Console) -> int:
-    if options.data != SYNTHETIC:
+    data = None if options.data == SYNTHETIC else Path(options.data)
+    if data is not None and not data.is_dir():
         raise UsageError(
-            "unknown_data",
-            f"this version trains on synthetic CT, not on {options.data}.",
-            hint=f"Leave --data out, or give --data {SYNTHETIC}.",
+            "no_data",
+            "there is no such directory.",
+            file=data.name,
+            hint=f"--data takes a directory in RSNA's layout, or {SYNTHETIC}.",
         )
+    from cspine_zoo.training.devices import Devices
+    from cspine_zoo.training.presets import preset_named
     from cspine_zoo.training.train import Job, train
 
     logging.getLogger("cspine_zoo").setLevel(logging.INFO)
     job = Job(
-        preset=options.preset,
+        preset=preset_named(options.preset),
         out=options.out,
+        data=data,
+        segmenter=options.segmenter,
         anatomies=tuple(options.anatomy),
+        start=options.start,
+        devices=Devices(options.devices, precision=options.precision),
         resume=options.resume,
         workers=options.workers,
         command=command_line(options),
@@ -65,10 +99,20 @@ def _run(options: Namespace, console: Console) -> int:
 
 def command_line(options: Namespace) -> str:
     """The command for the model card: what matters to the result, and nobody's folders."""
-    words = ["cspine-zoo", "train", options.preset, "--data", SYNTHETIC, "--out", "DIR"]
+    data = SYNTHETIC if options.data == SYNTHETIC else "DIR"
+    words = ["cspine-zoo", "train", options.preset, "--data", data, "--out", "DIR"]
+    if options.segmenter is not None:
+        words += ["--segmenter", _named(options.segmenter)]
+    if options.start is not None:
+        words += ["--start", _named(options.start)]
     for anatomy in options.anatomy:
         words += ["--anatomy", anatomy.name]
     return shlex.join(words)
+
+
+def _named(model: str) -> str:
+    """A model's name, or its file's without the folder."""
+    return Path(model).name
 
 
 TRAIN = Command("train", "train a model of the zoo", _add_options, _run)

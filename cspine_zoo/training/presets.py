@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cspine_zoo.errors import UsageError
 from cspine_zoo.preprocess.spec import Preprocess, Window
+from cspine_zoo.synthetic.families import FIRST, Families
 from cspine_zoo.synthetic.patches import PatchPreset
 
 
@@ -20,6 +22,7 @@ class SegmenterPreset:
         batch: patches a step; at least 2, below which torch leaves its fast convolutions.
         learning_rate: peak, after 3 % warm-up, falling to 0 on a cosine.
         ema: decay of the averaged weights that are kept.
+        accumulate: parts of a batch that one device takes one after another.
     """
 
     name: str
@@ -32,6 +35,7 @@ class SegmenterPreset:
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     ema: float = 0.995
+    accumulate: int = 1
     seed: int = 1
 
 
@@ -55,19 +59,49 @@ SEGMENTER: Final = SegmenterPreset(
 
 
 @dataclass(frozen=True)
+class ClassWeights:
+    """What each answer counts in the loss.
+
+    Attributes:
+        fractured, whole: of a vertebra.
+        patient_fractured, patient_whole: of the patient's probability, 1 - prod(1 - p); 0 leaves
+            it out.
+    """
+
+    fractured: float = 1.0
+    whole: float = 1.0
+    patient_fractured: float = 0.0
+    patient_whole: float = 0.0
+
+    @property
+    def counts_patients(self) -> bool:
+        """Whether a batch is made of whole studies."""
+        return max(self.patient_fractured, self.patient_whole) > 0
+
+
+CHALLENGE: Final = ClassWeights(2.0, 1.0, 14.0, 7.0)
+"""Weights of RSNA 2022's metric (rsna-2022-cervical-spine-fracture-detection, "Evaluation")."""
+
+
+@dataclass(frozen=True)
 class ClassifierPreset:
-    """Fracture classification of single vertebrae, on a cache of synthetic crops.
+    """Fracture classification of single vertebrae, on a cache of crops.
 
     The rows share one encoder, trained slice by slice; each row's head learns on its frozen
     features, in the same steps from the same vertebrae, so that comparing rows compares heads.
 
     Attributes:
         name: of the manifest row.
-        segmenter: row whose masks the crops imitate.
-        shards: of the crop cache.
+        segmenter: row whose masks the crops imitate, or are cut by.
+        shards: of the cache of synthetic crops.
         encoder_passes: epochs over the fractured slices and as many others.
         head_passes: epochs over the vertebrae.
         batch: slices (encoder) or vertebrae (head) a step.
+        accumulate: parts of the encoder's batch that one device takes one after another.
+        families: of randomisation, of synthetic crops.
+        weights: of the head's loss.
+        mixup_alpha: of the encoder's batches; 0 mixes nothing.
+        shuffled_share: of the head's vertebrae whose slices come in random order.
     """
 
     name: str
@@ -83,7 +117,12 @@ class ClassifierPreset:
     head_rate: float = 1e-3
     weight_decay: float = 1e-2
     ema: float = 0.99
+    accumulate: int = 1
     seed: int = 7
+    families: Families = FIRST
+    weights: ClassWeights = ClassWeights()
+    mixup_alpha: float = 0.0
+    shuffled_share: float = 0.0
 
 
 _CROP: Final = Preprocess(
@@ -123,7 +162,20 @@ CLASSIFIERS: Final = (
     _light("cls-bigru-attention-lite0", "gru", "attention"),
 )
 
-PRESETS: Final[Mapping[str, SegmenterPreset | ClassifierPreset]] = {
-    preset.name: preset for preset in (SEGMENTER, *CLASSIFIERS)
-}
+Preset = SegmenterPreset | ClassifierPreset
+
+PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in (SEGMENTER, *CLASSIFIERS)}
 """By the name of the row that they train."""
+
+
+def preset_named(name: str) -> Preset:
+    """The preset of a row.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name not in PRESETS:
+        raise UsageError(
+            "unknown_preset", f"no preset {name!r}", hint=f"Known: {', '.join(PRESETS)}."
+        )
+    return PRESETS[name]

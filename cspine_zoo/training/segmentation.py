@@ -1,58 +1,98 @@
-"""Training of vertebra segmenters on synthetic patches."""
+"""Training of vertebra segmenters on patches."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Protocol
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
+from cspine_zoo.anatomy import DISC
 from cspine_zoo.models.registry import build
 from cspine_zoo.preprocess.window import apply_window
-from cspine_zoo.synthetic.patches import Anatomy, draw_patch
-from cspine_zoo.training.loop import Run, Schedule
+from cspine_zoo.synthetic.patches import Anatomy, Patch, draw_patch
+from cspine_zoo.training.loop import Batch, Run, Schedule, part_size, write_weights
 from cspine_zoo.training.presets import SegmenterPreset
 
+UNKNOWN: Final = 255
+"""Label of voxels that nobody has labelled; they count in no loss."""
 
-class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Patch number ``index`` of a preset; the shape changes from batch to batch."""
+_BACKGROUND_WEIGHT: Final = 0.4
 
-    def __init__(
-        self, preset: SegmenterPreset, anatomies: Sequence[Anatomy], first: int, count: int
-    ) -> None:
-        self.preset, self.anatomies, self.first, self.count = preset, anatomies, first, count
 
-    def __len__(self) -> int:
-        return self.count
+class PatchSource(Protocol):
+    """Where patches come from; it can be sent to another process."""
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        number = self.first + index
-        shapes = self.preset.patches.shapes
-        shape = shapes[(number // self.preset.batch) % len(shapes)]
-        patch = draw_patch(
-            self.preset.seed * 1_000_003 + number, shape, self.preset.patches, self.anatomies
+    @property
+    def discs_known(self) -> bool:
+        """Whether discs are labelled, and not a part of the background."""
+
+    def patch(self, seed: int, shape: tuple[int, int, int]) -> Patch:
+        """One window; same seed, same window."""
+
+
+@dataclass(frozen=True)
+class SyntheticPatches:
+    """Windows of random scenes, made on the fly."""
+
+    preset: SegmenterPreset
+    anatomies: Sequence[Anatomy] = ()
+    discs_known: bool = True
+
+    def patch(self, seed: int, shape: tuple[int, int, int]) -> Patch:
+        """One window; same seed, same window."""
+        return draw_patch(seed, shape, self.preset.patches, self.anatomies)
+
+
+@dataclass(frozen=True)
+class PatchBatches:
+    """Batches of patches; the shape changes from batch to batch."""
+
+    preset: SegmenterPreset
+    source: PatchSource
+
+    def __call__(self, step: int, part: int, parts: int) -> Batch:
+        """Windowed intensities (N, 1, I, J, K) and labels (N, I, J, K)."""
+        preset = self.preset
+        count = part_size(preset.batch, parts)
+        shape = preset.patches.shapes[step % len(preset.patches.shapes)]
+        first = step * preset.batch + part * count
+        patches = [
+            self.source.patch(preset.seed * 1_000_003 + number, shape)
+            for number in range(first, first + count)
+        ]
+        images = [apply_window(patch.hu.numpy(), preset.preprocess.window) for patch in patches]
+        return (
+            torch.stack([torch.from_numpy(image)[None] for image in images]),
+            torch.stack([patch.labels.long() for patch in patches]),
         )
-        hu = apply_window(patch.hu.numpy(), self.preset.preprocess.window)
-        return torch.from_numpy(hu)[None], patch.labels.long()
 
 
-def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def segmentation_loss(logits: Tensor, labels: Tensor, *, discs_known: bool = True) -> Tensor:
     """Cross entropy plus soft Dice over the classes that are present.
 
     Args:
         logits: (N, classes, I, J, K).
-        labels: (N, I, J, K) int64.
+        labels: (N, I, J, K) int64; ``UNKNOWN`` where nobody has looked.
+        discs_known: whether discs are labelled; otherwise "disc" counts as background.
     """
-    weight = torch.ones(logits.shape[1], device=logits.device)
-    weight[0] = 0.4
-    cross_entropy = functional.cross_entropy(logits, labels, weight=weight)
-    probabilities = logits.softmax(dim=1)
+    if not discs_known:
+        logits = _without_discs(logits)
     classes = logits.shape[1]
-    flat_labels = labels.flatten()
-    own = probabilities.gather(1, labels[:, None]).flatten()
+    known = labels != UNKNOWN
+    if not known.any():
+        return logits.sum() * 0.0
+    weight = torch.ones(classes, device=logits.device)
+    weight[0] = _BACKGROUND_WEIGHT
+    cross_entropy = functional.cross_entropy(logits, labels, weight=weight, ignore_index=UNKNOWN)
+    probabilities = logits.softmax(dim=1) * known[:, None]
+    flat_labels = labels[known]
+    own = probabilities.gather(1, labels.where(known, 0)[:, None])[:, 0][known]
     overlap = torch.zeros(classes, device=logits.device).index_add(0, flat_labels, own)
     true = torch.bincount(flat_labels, minlength=classes).float()
     predicted = probabilities.sum(dim=(0, 2, 3, 4))
@@ -62,43 +102,72 @@ def segmentation_loss(logits: Tensor, labels: Tensor) -> Tensor:
     )
 
 
-def train_segmenter(
-    preset: SegmenterPreset,
-    out: Path,
-    anatomies: Sequence[Anatomy] = (),
-    *,
-    resume: bool = False,
-    workers: int = 1,
-) -> nn.Module:
-    """Train a segmenter and return its averaged network.
+def _without_discs(logits: Tensor) -> Tensor:
+    """Logits in which background is "background or disc"."""
+    background = torch.logsumexp(logits[:, [0, DISC]], dim=1, keepdim=True)
+    return torch.cat((background, logits[:, 1:DISC], logits[:, DISC + 1 :]), dim=1)
 
-    Args:
+
+@dataclass(frozen=True)
+class SegmenterTask:
+    """Training of one segmenter.
+
+    Attributes:
         preset: what to train.
-        out: directory for the run's state.
-        anatomies: shapes from label maps, mixed with parametric ones.
+        source: of the patches.
+        out: directory of the run; ``averaged.pt`` in it is what comes out.
+        start: weights to begin from.
         resume: go on from the state in ``out``.
         workers: processes that make patches.
+    """
+
+    preset: SegmenterPreset
+    source: PatchSource
+    out: Path
+    start: dict[str, Tensor] | None = None
+    resume: bool = False
+    workers: int = 1
+
+    @property
+    def result(self) -> Path:
+        """State dict of the averaged network."""
+        return self.out / "averaged.pt"
+
+
+def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
+    """Train a segmenter, in one of any number of processes.
 
     Raises:
         TrainingStopped: the loss is no longer finite.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(preset.seed)
-    network = build(preset.architecture, preset.arguments)
-    schedule = Schedule(preset.steps, preset.learning_rate, preset.weight_decay, preset.ema)
-    run = Run(network, schedule, out)
-    if resume:
+    preset = task.preset
+    network = untrained_segmenter(preset)
+    if task.start is not None:
+        network.load_state_dict(task.start)
+    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    schedule = Schedule(
+        preset.steps,
+        preset.learning_rate,
+        preset.weight_decay,
+        preset.ema,
+        accumulate=preset.accumulate,
+        seed=preset.seed,
+    )
+    run = Run(fabric, network, schedule, task.out)
+    if task.resume:
         run.resume()
-    first = run.step * preset.batch
-    dataset = PatchDataset(preset, anatomies, first, preset.steps * preset.batch - first)
-    loader = DataLoader(
-        dataset,
-        batch_size=preset.batch,
-        num_workers=workers,
-        prefetch_factor=6 if workers else None,
-    )
-    run.fit(
-        (tuple(batch) for batch in loader),
-        lambda batch: segmentation_loss(network(batch[0]), batch[1]),
-    )
-    return run.result()
+
+    def loss(distributed: nn.Module, batch: Batch) -> Tensor:
+        images, labels = batch
+        logits = distributed(images.contiguous(memory_format=torch.channels_last_3d))
+        return segmentation_loss(logits, labels, discs_known=task.source.discs_known)
+
+    run.fit(PatchBatches(preset, task.source), loss, task.workers)
+    if fabric.is_global_zero:
+        write_weights(run.result().state_dict(), task.result)
+
+
+def untrained_segmenter(preset: SegmenterPreset) -> nn.Module:
+    """The network of a row, the same each time."""
+    torch.manual_seed(preset.seed)
+    return build(preset.architecture, preset.arguments)

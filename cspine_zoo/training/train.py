@@ -4,33 +4,57 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import torch
 from torch import nn
 
 from cspine_zoo import __version__
 from cspine_zoo.errors import UsageError
-from cspine_zoo.synthetic.label_shapes import read_shapes
+from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.synthetic.patches import Anatomy
-from cspine_zoo.training.classification import encoder_features, train_head
-from cspine_zoo.training.crop_cache import make_crops, read_crops
-from cspine_zoo.training.presets import PRESETS, ClassifierPreset, SegmenterPreset
+from cspine_zoo.training.classification import (
+    Features,
+    encoder_features,
+    train_head,
+    untrained_classifier,
+)
+from cspine_zoo.training.crop_cache import RecordSource, make_shards
+from cspine_zoo.training.devices import Devices, is_first
+from cspine_zoo.training.loop import write_weights
+from cspine_zoo.training.presets import ClassifierPreset, Preset, SegmenterPreset
+from cspine_zoo.training.records import Vertebrae
 from cspine_zoo.training.rows import Provenance, classifier_row, segmenter_row
-from cspine_zoo.training.segmentation import train_segmenter
-from cspine_zoo.training.slice_encoder import ENCODER_ARGUMENTS, train_encoder, untrained_encoder
+from cspine_zoo.training.segmentation import (
+    PatchSource,
+    SegmenterTask,
+    SyntheticPatches,
+    train_segmenter,
+    untrained_segmenter,
+)
+from cspine_zoo.training.slice_encoder import ENCODER_ARGUMENTS, EncoderTask, train_encoder
+from cspine_zoo.training.start import Start, read_start
+from cspine_zoo.training.synthetic_crops import SyntheticCrops
 from cspine_zoo.zoo import checkpoint
-from cspine_zoo.zoo.manifest import ManifestEntry
+
+if TYPE_CHECKING:  # reading studies needs libraries that synthetic CT does without
+    from cspine_zoo.training.rsna_data import RsnaData
 
 LOG: Final = logging.getLogger(__name__)
 
 _VIEWS: Final = 2
 """Augmented views of each crop that the heads learn from, besides dropout of features."""
+
+_HEAD_ONLY: Final = frozenset(
+    {"name", "architecture", "arguments", "head_passes", "head_rate", "weights", "shuffled_share"}
+)
+"""Fields of a preset that neither crops nor encoder depend on."""
 
 
 @dataclass(frozen=True)
@@ -38,104 +62,188 @@ class Job:
     """One training run.
 
     Attributes:
-        preset: name of the row.
+        preset: of the row.
         out: directory of everything the run writes; rows trained in the same one share crops
             and encoder, as long as these are of the same recipe.
-        anatomies: label maps whose vertebra shapes are mixed in.
+        data: studies in RSNA 2022's layout; without it synthetic CT.
+        segmenter: model whose masks cut the crops, or ``"truth"`` for the studies' own masks, made
+            as rough as predicted ones; without it the row's.
+        anatomies: label maps whose vertebra shapes are mixed into synthetic CT.
+        start: model whose weights to begin from.
+        devices: to compute on.
         resume: go on where an earlier run in ``out`` stopped.
-        workers: processes that render.
+        workers: processes that render, read or make batches.
         command: how it was called, for the model card.
     """
 
-    preset: str
+    preset: Preset
     out: Path
+    data: Path | None = None
+    segmenter: str | None = None
     anatomies: Sequence[Path] = ()
+    start: str | os.PathLike[str] | None = None
+    devices: Devices = field(default_factory=Devices)
     resume: bool = False
     workers: int = 1
     command: str = ""
 
+    def __post_init__(self) -> None:
+        if self.data is not None and self.anatomies:
+            raise UsageError("unused_option", "label maps lend shapes to synthetic CT alone.")
+        if self.data is None and self.segmenter is not None:
+            raise UsageError("unused_option", "crops of synthetic CT are cut by masks at hand.")
+
 
 def train(job: Job) -> Path:
-    """Train a row on synthetic CT.
+    """Train a row.
 
     Returns:
-        ``OUT/NAME.safetensors``, with its manifest row inside.
+        ``OUT/NAME.safetensors``, with its manifest row inside. Under torchrun it is there when
+        the first process is done.
 
     Raises:
-        UsageError: there is no such preset, or an anatomy cannot be used.
+        UsageError: an option does not fit, or an anatomy cannot be used.
+        StudyRejected: ``data`` is not in RSNA's layout.
         TrainingStopped: the loss is no longer finite.
     """
-    preset = PRESETS.get(job.preset)
-    if preset is None:
-        raise UsageError(
-            "unknown_preset", f"no preset {job.preset!r}", hint=f"Known: {', '.join(PRESETS)}."
-        )
+    began = time.monotonic()
     job.out.mkdir(parents=True, exist_ok=True)
-    anatomies = [read_shapes(path) for path in job.anatomies]
-    started = time.monotonic()
-    network: nn.Module
-    if isinstance(preset, SegmenterPreset):
-        network = train_segmenter(
-            preset, job.out / preset.name, anatomies, resume=job.resume, workers=job.workers
+    start = None if job.start is None else read_start(job.start, job.preset)
+    studies = _studies(job)
+    anatomies = [] if studies else _shapes(job.anatomies)
+    path = job.out / f"{job.preset.name}.safetensors"
+    network = (
+        _train_segmenter(job.preset, job, start, studies or anatomies)
+        if isinstance(job.preset, SegmenterPreset)
+        else _train_classifier(job.preset, job, start, studies or anatomies)
+    )
+    if network is not None:
+        provenance = Provenance(
+            job.command or f"cspine-zoo train {job.preset.name}",
+            _hardware(job.devices),
+            (time.monotonic() - began) / 60,
+            [anatomy.name for anatomy in job.anatomies],
+            studies.text if studies else "",
+            start.text if start else "",
         )
-    else:
-        network = _train_classifier(preset, job, anatomies)
-    minutes = (time.monotonic() - started) / 60
-    row = _row(preset, job, minutes)
-    parameters = sum(parameter.numel() for parameter in network.parameters())
-    path = job.out / f"{preset.name}.safetensors"
-    checkpoint.write(network, replace(row, parameters=parameters), path)
+        row = (
+            segmenter_row(job.preset, provenance)
+            if isinstance(job.preset, SegmenterPreset)
+            else classifier_row(job.preset, provenance)
+        )
+        parameters = sum(parameter.numel() for parameter in network.parameters())
+        checkpoint.write(network, replace(row, parameters=parameters), path)
     return path
 
 
-def _row(preset: SegmenterPreset | ClassifierPreset, job: Job, minutes: float) -> ManifestEntry:
-    hardware = f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
-    anatomies = [path.name for path in job.anatomies]
-    provenance = Provenance(
-        job.command or f"cspine-zoo train {preset.name}", hardware, minutes, anatomies
+def _train_segmenter(
+    preset: SegmenterPreset, job: Job, start: Start | None, data: RsnaData | list[Anatomy]
+) -> nn.Module | None:
+    out = job.out / preset.name
+    source: PatchSource = (
+        SyntheticPatches(preset, data)
+        if isinstance(data, list)
+        else data.patches(preset, out / "volumes")
     )
-    if isinstance(preset, SegmenterPreset):
-        return segmenter_row(preset, provenance)
-    return classifier_row(preset, provenance)
+    task = SegmenterTask(
+        preset, source, out, start.weights if start else None, job.resume, job.workers
+    )
+    if not job.devices.run(train_segmenter, task):
+        return None
+    network = untrained_segmenter(preset)
+    network.load_state_dict(torch.load(task.result, weights_only=True))
+    return network.eval()
 
 
 def _train_classifier(
-    preset: ClassifierPreset, job: Job, anatomies: Sequence[Anatomy]
-) -> nn.Module:
-    shared = job.out / f"shared-{_fingerprint(preset, job)}"
-    make_crops(
+    preset: ClassifierPreset, job: Job, start: Start | None, data: RsnaData | list[Anatomy]
+) -> nn.Module | None:
+    source: RecordSource
+    if isinstance(data, list):
+        source = SyntheticCrops(
+            preset.preprocess, data, preset.seed, preset.shards, preset.families
+        )
+        origin = [path.read_bytes() for path in job.anatomies]
+    else:
+        source = data.crops(preset, job.segmenter, job.devices.own)
+        origin = [data.fingerprint(source)]
+    if start is not None:
+        origin.append(start.sha256.encode())
+    shared = job.out / f"shared-{fingerprint(preset, origin)}"
+    vertebrae = make_shards(shared / "crops", source, job.workers)
+    LOG.info("%d vertebrae, %d fractured", len(vertebrae), int(vertebrae.labels.sum()))
+    task = EncoderTask(
+        preset,
         shared / "crops",
-        range(preset.shards),
-        preset.preprocess,
-        anatomies,
-        seed=preset.seed,
-        workers=job.workers,
+        shared / "encoder",
+        start.encoder() if start else None,
+        job.resume,
+        job.workers,
     )
-    crops = read_crops(shared / "crops")
-    LOG.info("%d vertebrae, each broken and whole", len(crops.images))
-    stored = shared / "encoder.pt"
-    if stored.exists():
-        encoder = untrained_encoder(preset)
-        encoder.load_state_dict(torch.load(stored, weights_only=True))
-    else:
-        encoder = train_encoder(preset, crops, shared / "encoder", resume=job.resume)
-        torch.save(encoder.state_dict(), stored)
-    features_file = shared / "features.pt"
-    if features_file.exists():
-        features, truth, slices = torch.load(features_file, weights_only=True)
-    else:
-        features, truth, slices = encoder_features(encoder, crops, preset, _VIEWS)
-        torch.save((features, truth, slices), features_file)
-    return train_head(preset, encoder, features, truth, slices)
+    if not task.result.exists():
+        if start is not None and not vertebrae.slice_truth.any():
+            LOG.info("no slice is known to show a fracture: the encoder stays as it is")
+            task.out.mkdir(parents=True, exist_ok=True)
+            write_weights(start.encoder(), task.result)
+        else:
+            job.devices.run(train_encoder, task)
+    if not is_first():
+        return None
+    network = untrained_classifier(preset)
+    if start is not None:
+        network.load_state_dict(start.weights)
+    network.encoder.load_state_dict(torch.load(task.result, weights_only=True))
+    features = _features(network, vertebrae, preset, shared / "features.pt", job.devices)
+    return train_head(
+        job.devices.alone(), preset, network, features, shared / preset.name, resume=job.resume
+    )
 
 
-def _fingerprint(preset: ClassifierPreset, job: Job) -> str:
+def _features(
+    network: SliceClassifier,
+    vertebrae: Vertebrae,
+    preset: ClassifierPreset,
+    path: Path,
+    devices: Devices,
+) -> Features:
+    """Kept on disk: the rows that share an encoder share them."""
+    if path.exists():
+        return Features(**torch.load(path, weights_only=True))
+    features = encoder_features(network.encoder, vertebrae, preset, _VIEWS, devices.kind)
+    write_weights(vars(features), path)
+    return features
+
+
+def fingerprint(preset: ClassifierPreset, origin: Sequence[bytes]) -> str:
     """Names what crops, encoder and features were made from: a changed preset makes new ones."""
-    own_to_a_row = {"name", "architecture", "arguments", "head_passes", "head_rate"}
-    recipe = {field: value for field, value in vars(preset).items() if field not in own_to_a_row}
+    recipe = {name: value for name, value in vars(preset).items() if name not in _HEAD_ONLY}
     recipe["encoder"] = {key: preset.arguments[key] for key in ENCODER_ARGUMENTS}
+    recipe["families"] = sorted(preset.families)
     recipe["version"] = __version__
     digest = hashlib.sha256(repr(sorted(recipe.items())).encode())
-    for path in job.anatomies:
-        digest.update(path.read_bytes())
+    for part in origin:
+        digest.update(part)
     return digest.hexdigest()[:12]
+
+
+def _studies(job: Job) -> RsnaData | None:
+    if job.data is None:
+        return None
+    from cspine_zoo.training.rsna_data import read_data
+
+    return read_data(job.data, job.out, job.preset.seed)
+
+
+def _shapes(anatomies: Sequence[Path]) -> list[Anatomy]:
+    if not anatomies:
+        return []
+    from cspine_zoo.synthetic.label_shapes import read_shapes
+
+    return [read_shapes(path) for path in anatomies]
+
+
+def _hardware(devices: Devices) -> str:
+    if devices.kind.type == "cuda":
+        return f"{devices.processes} x {torch.cuda.get_device_name()}"
+    threads = f"{torch.get_num_threads()} CPU threads ({platform.machine()})"
+    return threads if devices.processes == 1 else f"{devices.processes} processes of {threads}"

@@ -19,6 +19,7 @@ from cspine_zoo.cli.train import command_line
         ["synthesize", "--out", "DIR", "--n", "1", "--format", "png"],
         ["train", "no-such-model", "--out", "DIR"],
         ["train", "cls-cnn-lite0", "--out", "DIR", "--data", "DIR"],
+        ["train", "cls-cnn-lite0", "--out", "DIR", "--segmenter", "truth"],
         ["train", "cls-cnn-lite0"],
         ["evaluate", "--data", "DIR", "--out", "DIR"],
         ["evaluate", "--data", "DIR", "--out", "DIR", "--model", "x", "--limit", "0"],

@@ -1,22 +1,11 @@
 """Scenes and renderings that several tests look at, made once."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
-import torch
 
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.render import Rendered, render
 from cspine_zoo.synthetic.scene import Scene
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

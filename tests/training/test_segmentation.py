@@ -9,12 +9,17 @@ import torch
 from cspine_zoo.errors import UsageError
 from cspine_zoo.models.registry import build
 from cspine_zoo.synthetic.patches import PatchPreset, draw_patch
-from cspine_zoo.training.loop import Run, Schedule
-from cspine_zoo.training.presets import SEGMENTER
-from cspine_zoo.training.rows import NOT_VALIDATED, Provenance, segmenter_row
-from cspine_zoo.training.segmentation import PatchDataset, segmentation_loss, train_segmenter
+from cspine_zoo.training.devices import Devices
+from cspine_zoo.training.loop import Batch, Run, Schedule
+from cspine_zoo.training.presets import SEGMENTER, preset_named
+from cspine_zoo.training.rows import NOT_VALIDATED
+from cspine_zoo.training.segmentation import (
+    UNKNOWN,
+    PatchBatches,
+    SyntheticPatches,
+    segmentation_loss,
+)
 from cspine_zoo.training.train import Job, train
-from cspine_zoo.zoo import checkpoint
 from cspine_zoo.zoo.load import load_model
 
 TINY = replace(
@@ -23,6 +28,10 @@ TINY = replace(
     patches=PatchPreset(shapes=((12, 16, 16), (16, 12, 16)), spacing_mm=6.0),
     steps=2,
 )
+
+
+CPU = Devices(1, "cpu", "float32")
+BATCHES = PatchBatches(TINY, SyntheticPatches(TINY))
 
 
 def _one_hot(labels: torch.Tensor, confidence: float) -> torch.Tensor:
@@ -67,17 +76,43 @@ def test_a_patch_without_bone_has_a_finite_loss() -> None:
     assert bool(logits.grad.isfinite().all())
 
 
+def test_voxels_that_nobody_labelled_are_out_of_the_loss(labels: torch.Tensor) -> None:
+    """The loss of a half is that of the whole in which the other half is unknown."""
+    logits = torch.randn(2, 10, 6, 6, 6, generator=torch.Generator().manual_seed(2))
+    half = labels.clone()
+    half[:, :, :, 3:] = UNKNOWN
+    torch.testing.assert_close(
+        segmentation_loss(logits, half), segmentation_loss(logits[..., :3], labels[..., :3])
+    )
+    nothing = torch.full_like(labels, UNKNOWN)
+    assert float(segmentation_loss(logits, nothing)) == 0
+
+
+def test_where_discs_are_not_labelled_calling_one_is_calling_background() -> None:
+    labels = torch.zeros(1, 4, 4, 4, dtype=torch.int64)
+    labels[0, 0] = 3
+    discs = labels.where(labels > 0, 9)
+    vertebra = labels.where(labels > 0, 4)
+    losses = [
+        float(segmentation_loss(_one_hot(called, 12.0), labels, discs_known=False))
+        for called in (labels, discs, vertebra)
+    ]
+    assert losses[0] < 0.02
+    assert losses[1] < 0.02
+    assert losses[2] > 1
+
+
 def test_patches_repeat_themselves_and_change_shape_with_the_batch() -> None:
-    dataset = PatchDataset(TINY, (), first=1, count=2)
-    assert len(dataset) == 2
-    hu, labels = dataset[0]
-    assert hu.shape == (1, 12, 16, 16)
-    assert dataset[1][0].shape == (1, 16, 12, 16)
+    hu, labels = BATCHES(0, 0, 1)
+    assert hu.shape == (2, 1, 12, 16, 16)
+    assert BATCHES(1, 0, 1)[0].shape == (2, 1, 16, 12, 16)
     assert -1 <= float(hu.min()) < float(hu.max()) <= 1
     assert labels.dtype == torch.int64
-    again = PatchDataset(TINY, (), first=1, count=2)[0]
+    again = PatchBatches(TINY, SyntheticPatches(TINY))(0, 0, 1)
     assert torch.equal(hu, again[0])
     assert torch.equal(labels, again[1])
+    parts = [BATCHES(0, part, 2)[0] for part in range(2)]
+    assert torch.equal(torch.cat(parts), hu)
 
 
 def test_patches_of_one_seed_are_one_window() -> None:
@@ -89,46 +124,53 @@ def test_patches_of_one_seed_are_one_window() -> None:
 
 
 def test_a_trained_segmenter_loads_by_the_path_of_its_file(tmp_path: Path) -> None:
-    network = train_segmenter(TINY, tmp_path / "run", workers=0)
-    again = train_segmenter(TINY, tmp_path / "run", resume=True, workers=0)
-    row = segmenter_row(TINY, Provenance("cspine-zoo train x", "a CPU", 0.1, ("map.nii.gz",)))
-    path = tmp_path / "seg.safetensors"
-    entry = checkpoint.write(network, row, path)
+    job = Job(TINY, tmp_path / "run", devices=CPU, workers=0)
+    path = train(job)
     model = load_model(path, device="cpu")
-    assert model.entry.parameters == sum(p.numel() for p in network.parameters())
     assert model.entry.name == TINY.name
-    assert model.weights_sha256 == entry.files[0].sha256
     assert NOT_VALIDATED in model.entry.limitations
-    assert "map.nii.gz" in model.entry.training_data
+    assert "synthetic patches" in model.entry.training_data
     assert model.entry.metrics == ()
-    batch = torch.randn(1, 1, 8, 8, 8, generator=torch.Generator().manual_seed(3))
-    with torch.inference_mode():
-        expected = network.eval()(batch)
-        torch.testing.assert_close(again(batch), expected, rtol=0, atol=0)
-        torch.testing.assert_close(model(batch), expected, rtol=0.02, atol=0.02)
+    untouched = path.read_bytes()
+    again = train(replace(job, resume=True))
+    assert load_model(again, device="cpu").entry.parameters == model.entry.parameters
+    first = {name: t.clone() for name, t in model.network.state_dict().items()}
+    second = load_model(again, device="cpu").network.state_dict()
+    assert all(torch.equal(second[name], tensor) for name, tensor in first.items())
+    assert len(again.read_bytes()) == pytest.approx(len(untouched), abs=200)
+
+
+def test_a_run_may_begin_from_a_model(tmp_path: Path) -> None:
+    still = replace(TINY, learning_rate=0.0, weight_decay=0.0, seed=5)
+    path = train(Job(TINY, tmp_path / "first", devices=CPU, workers=0))
+    job = Job(still, tmp_path / "second", start=path, devices=CPU, workers=0)
+    begun = load_model(train(job), device="cpu")
+    start = load_model(path, device="cpu")
+    assert start.weights_sha256[:12] in begun.entry.training_data
+    for name, tensor in start.network.named_parameters():
+        assert torch.equal(dict(begun.network.named_parameters())[name], tensor), name
+    other = replace(TINY, arguments=TINY.arguments | {"widths": [4, 8]})
+    with pytest.raises(UsageError) as caught:
+        train(Job(other, tmp_path / "third", start=path, devices=CPU))
+    assert caught.value.code == "other_architecture"
 
 
 def test_a_segmenter_gets_better_at_what_it_sees(tmp_path: Path) -> None:
     """Enough steps on the same two patches must lower the loss on them."""
-    batch = [PatchDataset(TINY, (), 0, 2)[index] for index in range(2)]
-    hu, labels = (torch.stack(column) for column in zip(*batch, strict=True))
+    batch = BATCHES(0, 0, 1)
     torch.manual_seed(1)
     network = build(TINY.architecture, TINY.arguments)
-    run = Run(network, Schedule(30, 1e-2, 0.0, 0.5), tmp_path)
-    losses = []
+    run = Run(CPU.fabric(), network, Schedule(30, 1e-2, 0.0, 0.5), tmp_path)
 
-    def loss(patches: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        value = segmentation_loss(network(patches[0]), patches[1])
-        losses.append(value.item())
-        return value
+    def loss(network: torch.nn.Module, patches: Batch) -> torch.Tensor:
+        return segmentation_loss(network(patches[0]), patches[1])
 
-    run.fit([(hu, labels)] * 30, loss)
-    assert losses[-1] < losses[0] - 0.5
+    run.fit(lambda step, part, parts: batch, loss)
+    assert run.losses[-1] < run.losses[0] - 0.5
 
 
-def test_an_unknown_preset_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(UsageError) as caught:
-        train(Job("seg-unet4d", tmp_path / "run"))
+        preset_named("seg-unet4d")
     assert caught.value.code == "unknown_preset"
     assert SEGMENTER.name in caught.value.hint
-    assert not (tmp_path / "run").exists()

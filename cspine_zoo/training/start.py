@@ -1,0 +1,64 @@
+"""Weights to begin from: those of a model that is there already."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from cspine_zoo.errors import UsageError
+from cspine_zoo.training.presets import Preset
+from cspine_zoo.zoo.load import load_model
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A model whose weights a run begins from.
+
+    Attributes:
+        name: of its row.
+        sha256: of its weights.
+        weights: its state dict.
+    """
+
+    name: str
+    sha256: str
+    weights: dict[str, Tensor]
+
+    @property
+    def text(self) -> str:
+        """For the model card."""
+        return f"Started from the weights of {self.name} (sha256 {self.sha256[:12]})."
+
+    def encoder(self) -> dict[str, Tensor]:
+        """Weights of a classifier's slice encoder."""
+        prefix = "encoder."
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.weights.items()
+            if name.startswith(prefix)
+        }
+
+
+def read_start(model: str | os.PathLike[str], preset: Preset) -> Start:
+    """The weights of a model of the same architecture.
+
+    Args:
+        model: name of a row, or path of a ``.safetensors`` file.
+        preset: that is to begin from it.
+
+    Raises:
+        UsageError: there is no such model, or its network is another one.
+        WeightsError: its weights cannot be had.
+    """
+    loaded = load_model(model, "cpu")
+    architecture = loaded.entry.architecture
+    if (architecture.name, dict(architecture.arguments)) != (preset.architecture, preset.arguments):
+        raise UsageError(
+            "other_architecture",
+            f"{preset.name} is another network than {loaded.entry.name}.",
+            hint="Start from a model of the same architecture and arguments.",
+        )
+    state = {name: tensor.float() for name, tensor in loaded.network.state_dict().items()}
+    return Start(loaded.entry.name, loaded.weights_sha256, state)

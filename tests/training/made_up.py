@@ -1,0 +1,48 @@
+"""A tiny classifier, and vertebrae of random numbers to train it on."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from cspine_zoo.anatomy import LEVELS
+from cspine_zoo.training.presets import CLASSIFIERS
+from cspine_zoo.training.records import MAP_PX, Vertebrae, VertebraRecord, record, write_shard
+
+CHANNELS = ("previous", "slice", "next", "mask")
+SMALL = replace(CLASSIFIERS[0].preprocess, size_px=24, n_slices=5)
+TINY = replace(
+    CLASSIFIERS[2],
+    preprocess=SMALL,
+    arguments=CLASSIFIERS[2].arguments | {"features": 8, "hidden": 4},
+    batch=8,
+    encoder_passes=1,
+    head_passes=2,
+    shards=1,
+)
+
+
+def made_up_records(pairs: int) -> list[VertebraRecord]:
+    """Broken and whole in turn, level after level; fractures on the second and third slice."""
+    rng = np.random.default_rng(1)
+    maps = np.zeros((5, MAP_PX, MAP_PX), np.uint8)
+    maps[1:3, 8:16, 8:12] = 255
+    truth = np.zeros(5, bool)
+    truth[1:3] = True
+    records = []
+    for number in range(pairs):
+        images = rng.integers(0, 255, (2, 5, 4, 24, 24)).astype(np.uint8)
+        level, patient = LEVELS[number % 7], number // 7
+        studies = f"{patient}-broken", f"{patient}-whole"
+        records += [
+            record(images[0], 1, level, studies[0], studies[1], maps, truth),
+            record(images[1], 0, level, studies[1], studies[0]),
+        ]
+    return records
+
+
+def made_up_cache(cache: Path, pairs: int) -> Vertebrae:
+    """The same on disk."""
+    cache.mkdir(parents=True, exist_ok=True)
+    write_shard(cache / "shard-00000", made_up_records(pairs))
+    return Vertebrae(cache)
