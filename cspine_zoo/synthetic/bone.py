@@ -61,14 +61,14 @@ class BoneQuality:
     def draw(cls, rng: np.random.Generator) -> BoneQuality:
         """A random patient, from osteopenic to dense."""
         density = float(rng.uniform(0.0, 1.0))
-        total = rng.uniform(0.2, 0.75) * (220 + 330 * density)
+        total = rng.uniform(0.3, 0.9) * (220 + 330 * density)
         shares = rng.dirichlet((0.8, 1.0, 1.4, 1.4))
         return cls(
             spongy=110 + 480 * density * rng.uniform(0.75, 1.25),
             grain=tuple(float(total * np.sqrt(share)) for share in shares),
             unevenness=rng.uniform(0.05, 0.3),
             cortex=rng.uniform(700, 1300),
-            wall_mm=float(np.exp(rng.uniform(np.log(0.25), np.log(1.2)))),
+            wall_mm=float(np.exp(rng.uniform(np.log(0.2), np.log(1.1)))),
             arch_mm=float(np.exp(rng.uniform(np.log(0.6), np.log(2.8)))),
             arch=float(rng.beta(1.2, 1.5)),
             plates=rng.uniform(0, 450),
