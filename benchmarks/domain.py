@@ -78,6 +78,7 @@ def synthetic_scan(seed: int, spacing_mm: Sequence[float], families: Families) -
     geometry = Geometry((shape[0], shape[1], shape[2]), affine)
     drawn = render(scene, geometry)
     acquisition = Acquisition.draw(stream(seed, "domain"), (spacing_mm[2], 1.3 * spacing_mm[2]))
+    acquisition = acquisition.varied(seed, families)
     hu = acquisition.apply(drawn.hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
     return CTVolume(hu.numpy(), geometry)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cspine_zoo.synthetic.families import QUANTUM, Families
 from cspine_zoo.synthetic.randomness import noise, stream
 
 
@@ -22,6 +23,9 @@ class Acquisition:
         noise_hu: standard deviation of the noise at the level of the neck.
         grain_mm: correlation length of the noise in plane.
         streak_hu: strength of the horizontal streaks between the shoulders.
+        sharpness: how much a kernel lifts edges; negative for soft ones.
+        coarse: share of the noise that is blotchy and not fine.
+        rise: how much more noise there is between the shoulders than at the neck.
     """
 
     kernel_mm: float
@@ -29,6 +33,9 @@ class Acquisition:
     noise_hu: float
     grain_mm: float
     streak_hu: float
+    sharpness: float = 0.0
+    coarse: float = 0.0
+    rise: float = 1.5
 
     @classmethod
     def draw(cls, rng: np.random.Generator, slice_mm: tuple[float, float]) -> Acquisition:
@@ -40,6 +47,19 @@ class Acquisition:
             noise_hu=float(np.exp(rng.uniform(np.log(6), np.log(75)))) / max(1.0, thickness) ** 0.5,
             grain_mm=rng.uniform(0.4, 1.6),
             streak_hu=rng.uniform(0, 60),
+        )
+
+    def varied(self, seed: int, families: Families) -> Acquisition:
+        """The same scan with noise that depends on nothing else, and with kernels of any kind."""
+        if QUANTUM not in families:
+            return self
+        rng = stream(seed, QUANTUM)
+        return replace(
+            self,
+            noise_hu=float(np.exp(rng.uniform(np.log(4), np.log(90)))),
+            sharpness=float(rng.uniform(-0.2, 1.4)) if rng.random() < 0.7 else 0.0,
+            coarse=float(rng.uniform(0, 0.7)),
+            rise=float(rng.uniform(0.2, 3.0)),
         )
 
     def apply(
@@ -61,6 +81,11 @@ class Acquisition:
         blurred = hu
         for axis, (width, spacing) in enumerate(zip(widths, spacing_mm, strict=True)):
             blurred = blur(blurred, axis, width / 2.355 / spacing)
+        if self.sharpness:
+            soft = blurred
+            for axis in (0, 1):
+                soft = blur(soft, axis, 0.8 / spacing_mm[axis])
+            blurred = blurred + self.sharpness * (blurred - soft)
         shape = (hu.shape[0], hu.shape[1], hu.shape[2])
         grain = (self.grain_mm, self.grain_mm, 0.3)
         fine = (
@@ -68,10 +93,14 @@ class Acquisition:
             if grain[0] > spacing_mm[0]
             else _white(rng, shape)
         )
-        noisy = blurred + self.noise_hu * fine * (1 + 1.5 * shoulders)
+        if self.coarse:
+            blotchy = noise(stream(seed, QUANTUM, "blotches"), shape, spacing_mm, 3.0)
+            fine = (1 - self.coarse) ** 0.5 * fine + self.coarse**0.5 * blotchy
+        fine, shoulders = fine.to(hu.device), shoulders.to(hu.device)
+        noisy = blurred + self.noise_hu * fine * (1 + self.rise * shoulders)
         lines = torch.from_numpy(rng.standard_normal((1, shape[1], shape[2]), dtype=np.float32))
-        lines = blur(lines, 1, 0.8)
-        wander = noise(rng, shape, spacing_mm, 60.0)
+        lines = blur(lines, 1, 0.8).to(hu.device)
+        wander = noise(rng, shape, spacing_mm, 60.0).to(hu.device)
         noisy = noisy + self.streak_hu * shoulders * lines * (0.7 + 0.5 * wander)
         return noisy.round().clamp(-1024, 3071)
 
@@ -85,7 +114,7 @@ def blur(volume: Tensor, axis: int, sigma: float) -> Tensor:
     if sigma < 0.2:
         return volume
     radius = max(1, int(np.ceil(3 * sigma)))
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=volume.device)
     kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
     kernel /= kernel.sum()
     lines = volume.movedim(axis, -1)

@@ -17,16 +17,30 @@ BONE_TEXTURE: Final = "bone-texture"
 PITCH: Final = "pitch"
 ATLAS: Final = "atlas"
 VIEW: Final = "view"
+SHAPE: Final = "shape"
 HARD_NEGATIVES: Final = "hard-negatives"
 JOINTS: Final = "joints"
+METAL: Final = "metal"
+MOTION: Final = "motion"
+BEAM_HARDENING: Final = "beam-hardening"
+DEVICES: Final = "devices"
+QUANTUM: Final = "quantum"
+WILD: Final = "wild"
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         PITCH: "bodies and discs of any height at each level, whatever the width",
         ATLAS: "skull, C1 and C2 with joints, dens and arches of any shape, the head turned",
         VIEW: "patients askew, training windows in head, girdle and chest, cut at any side",
+        SHAPE: "bodies as large as real ones; wear, old deformity, asymmetry, curve, cervical ribs",
         BONE_TEXTURE: "bone of vertebrae as uneven as real bone",
         HARD_NEGATIVES: "clefts, seams, channels, nodes and ossicles that are no fractures",
         JOINTS: "articular processes, facet joint lines, worn and fused joints and discs",
+        METAL: "fillings and their streaks, now and then screws",
+        MOTION: "jolts and ghosts of a few slices",
+        BEAM_HARDENING: "dark bands between the shoulders and under the skull base",
+        DEVICES: "tables, collars and tubes",
+        QUANTUM: "noise that hangs on nothing, blotchy or fine; kernels that lift edges",
+        WILD: "one patient in five with tissues of any density",
     }
 )
 """What each family adds."""

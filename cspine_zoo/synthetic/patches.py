@@ -74,7 +74,7 @@ def draw_patch(
     affine[:3, 3] = centre - 0.5 * extent
     geometry = Geometry(shape, affine)
     rendered = render(scene, geometry)
-    acquisition = Acquisition.draw(rng, (0.6, 5.0))
+    acquisition = Acquisition.draw(rng, (0.6, 5.0)).varied(seed, preset.families)
     hu = acquisition.apply(rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
     hu = hu * rng.uniform(0.93, 1.07) + rng.normal(0, 12)
     labels = rendered.labels

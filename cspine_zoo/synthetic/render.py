@@ -12,6 +12,7 @@ from torch import Tensor
 
 from cspine_zoo.anatomy import DISC
 from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.synthetic.artefacts import spoiled
 from cspine_zoo.synthetic.body import disc_distance
 from cspine_zoo.synthetic.families import HARD_NEGATIVES, JOINTS
 from cspine_zoo.synthetic.joints import Facet, draw_disc_hu, draw_facets
@@ -22,6 +23,7 @@ from cspine_zoo.synthetic.randomness import noise, stream
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.spine import Vertebra
 from cspine_zoo.synthetic.tissue import TEXTURE_MM
+from cspine_zoo.synthetic.wild import tissues_of
 
 BONE_RESOLUTION_MM = 1.25
 """Distances to bone are smooth: they are computed this coarsely and interpolated."""
@@ -49,7 +51,7 @@ class _Canvas:
     """Tissues painted over one another, each blended by the share of the voxel it fills."""
 
     def __init__(self, scene: Scene, geometry: Geometry) -> None:
-        self.scene, self.tissues = scene, scene.tissues
+        self.scene, self.tissues = scene, tissues_of(scene)
         self.lattice = Lattice(geometry, scene.pose)
         self.shape, self.spacing = geometry.shape, geometry.spacing_mm
         self.voxel_mm = float(np.prod(self.spacing)) ** (1 / 3)
@@ -270,4 +272,5 @@ def render(scene: Scene, geometry: Geometry) -> Rendered:
     canvas.soft_tissue()
     canvas.discs()
     canvas.bones()
-    return Rendered(canvas.hu, canvas.labels, canvas.fractures, geometry)
+    hu = spoiled(scene, geometry, canvas.hu)
+    return Rendered(hu, canvas.labels, canvas.fractures, geometry)

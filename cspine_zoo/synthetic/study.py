@@ -12,6 +12,7 @@ from cspine_zoo.anatomy import DISC, LABEL_OF, LEVEL_OF, LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import FIRST, Families
+from cspine_zoo.synthetic.looks import clutter_hu
 from cspine_zoo.synthetic.patches import Anatomy, draw_shapes, shoulders
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import Rendered, render
@@ -105,6 +106,7 @@ def draw_twins(
     scene = Scene.draw(seed, shapes, preset.families)
     geometry = _field_of_view(rng, scene, preset)
     acquisition = Acquisition.draw(rng, (geometry.spacing_mm[2], 1.3 * geometry.spacing_mm[2]))
+    acquisition = acquisition.varied(seed, preset.families)
     broken = _scan(scene.fractured(), geometry, acquisition)
     whole = _scan(scene, geometry, acquisition)
     detectability = detectable(broken[1] - whole[1], acquisition, scene)
@@ -116,7 +118,7 @@ def draw_twins(
 
 def detectable(difference: torch.Tensor, acquisition: Acquisition, scene: Scene) -> float:
     """Matched-filter detectability d' of a difference in HU against noise and bone clutter."""
-    clutter = sum(t * t for t in scene.tissues.texture) ** 0.5 + 60.0 * scene.tissues.clutter
+    clutter = clutter_hu(scene)
     background = acquisition.noise_hu**2 + clutter**2
     return float((difference.double().square().sum() / background).sqrt())
 
