@@ -27,7 +27,7 @@ from cspine_zoo.synthetic.distance import (
     subtract,
     union,
 )
-from cspine_zoo.synthetic.families import ATLAS, FIRST, Families
+from cspine_zoo.synthetic.families import ATLAS, FIRST, SHAPE, Families
 from cspine_zoo.synthetic.frame import Frame
 from cspine_zoo.synthetic.morphometry import CHAIN, SIZES
 from cspine_zoo.synthetic.randomness import stream
@@ -49,6 +49,7 @@ class Body:
         airway_mm: radius of the airway.
         jaw: whether the field shows a jaw with teeth, or an edentulous one.
         joint: how the skull sits on C1, where that is random.
+        cervical_ribs: length of C7's ribs, right and left, against a long one; 0 is none.
     """
 
     spine: Spine
@@ -59,6 +60,7 @@ class Body:
     airway_mm: float
     jaw: bool
     joint: Joint | None = None
+    cervical_ribs: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
     def draw(cls, seed: int, spine: Spine, families: Families = FIRST) -> Body:
@@ -80,6 +82,7 @@ class Body:
             airway_mm=rng.uniform(5.5, 10),
             jaw=bool(rng.random() < 0.85),
             joint=joint,
+            cervical_ribs=_cervical_ribs(seed) if SHAPE in families else (0.0, 0.0),
         )
 
     def skull(self, points: Tensor) -> Tensor:
@@ -158,6 +161,12 @@ class Body:
             path = [(13, -9, 2), (30 * reach, -26, 4), (56 * reach, -24, -4), (76 * reach, 2, -16)]
             path += [(72 * reach, 34, -28), (46 * reach, 54, -36)]
             parts.append(chain(torch.stack((local[0], local[1], local[2] * 0.75)), path, 3.6))
+        for side, long in zip((1.0, -1.0), self.cervical_ribs, strict=True):
+            if long:
+                local = self._local("C7", points)
+                path = [(side * 28, -12.0, -2.0), (side * (32 + 10 * long), -2.0, -6.0)]
+                path += [(side * (34 + 8 * long), 22 * long, -8 - 10 * long)]
+                parts.append(chain(local, path, 3.0, 2.2))
         return union(parts)
 
     def lungs(self, points: Tensor) -> Tensor:
@@ -173,7 +182,7 @@ class Body:
         path.append((float(nose[0]), float(nose[1]), float(nose[2])))
         for level in CHAIN[1:10]:
             tissue = upper if level in ("C2", "C3", "C4") else lower
-            front = SIZES[level].half_depth + tissue + self.airway_mm
+            front = self.spine[level].size.half_depth + tissue + self.airway_mm
             x, y, z = self.spine[level].frame.to_scene(np.array([0.0, front, 0.0]))
             path.append((float(x), float(y), float(z)))
         tube = chain(points, path, self.airway_mm)
@@ -184,7 +193,7 @@ class Body:
         """The spinal canal; the cord is what lies more than 3.5 mm inside."""
         path = []
         for level in CHAIN:
-            size = SIZES[level]
+            size = self.spine[level].size
             depth = -8.0 - 0.5 * 18 if level == "C1" else -size.half_depth - 0.5 * size.canal_depth
             x, y, z = self.spine[level].frame.to_scene(np.array([0.0, depth, 0.0]))
             path.append((float(x), float(y), float(z)))
@@ -247,8 +256,8 @@ class Body:
             lid = lower.to_scene(np.array([0.0, 0.0, SIZES[below].half_height]))
             half = 0.5 * float(np.linalg.norm(lid - floor)) + 1.0
             frame = Frame(0.5 * (floor + lid), lower.rotation, np.ones(3))
-            width = SIZES[below].half_width * float(lower.scale[0])
-            depth = SIZES[below].half_depth * float(lower.scale[1])
+            width = self.spine[below].size.half_width * float(lower.scale[0])
+            depth = self.spine[below].size.half_depth * float(lower.scale[1])
             found.append((frame, (width + 0.4, depth + 0.4, half)))
         return found
 
@@ -267,3 +276,11 @@ def _vault(p: Tensor, depth: float) -> Tensor:
 def disc_distance(frame: Frame, half: tuple[float, float, float], points: Tensor) -> Tensor:
     """Distance to one disc."""
     return elliptic_column(frame.to_local(points), (0, 0, 0), half)
+
+
+def _cervical_ribs(seed: int) -> tuple[float, float]:
+    """One neck in twenty has ribs at C7, half of them on one side alone."""
+    rng = stream(seed, SHAPE, "ribs")
+    there = rng.random(), rng.random(2) < 0.7, rng.uniform(0.2, 1.0, 2)
+    right, left = (float(long * has) for has, long in zip(there[1], there[2], strict=True))
+    return (right, left) if there[0] < 0.06 else (0.0, 0.0)

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from cspine_zoo.anatomy import LABEL_OF, THORACIC
 from cspine_zoo.synthetic.craniocervical import Joint, JointedAtlas, JointedAxis
-from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, Families
+from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, SHAPE, Families
 from cspine_zoo.synthetic.fracture import Fracture
 from cspine_zoo.synthetic.frame import Frame, Vector
-from cspine_zoo.synthetic.morphometry import CHAIN, SIZES
+from cspine_zoo.synthetic.habit import Habit, HabitualShape, Wear, build, worn
+from cspine_zoo.synthetic.morphometry import CHAIN, SIZES, VertebraSize
 from cspine_zoo.synthetic.randomness import Waves, stream
 from cspine_zoo.synthetic.stack import Stack
 from cspine_zoo.synthetic.vertebra import REACH_MM, Variation, VertebraShape, parametric
@@ -23,13 +24,17 @@ from cspine_zoo.synthetic.vertebra import REACH_MM, Variation, VertebraShape, pa
 
 @dataclass(frozen=True, eq=False)
 class Vertebra:
-    """One vertebra of the scene: shape, place, individual warp, and its fracture if any."""
+    """One vertebra of the scene: shape, place, individual warp, and its fracture if any.
+
+    ``size`` tells its surroundings how large its body and its canal are.
+    """
 
     level: str
     shape: VertebraShape
     frame: Frame
     warp: Waves
     fracture: Fracture
+    size: VertebraSize
 
     @property
     def label(self) -> int:
@@ -66,12 +71,14 @@ class Posture:
         stretch: pitch relative to the average, independent of ``size``.
         lordosis_deg: bend from C7 to C2; negative is kyphotic.
         slope_deg: forward tilt of T1.
+        depth: scale from front to back against ``size``.
     """
 
     size: float
     stretch: float
     lordosis_deg: float
     slope_deg: float
+    depth: float = 1.0
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Posture:
@@ -81,6 +88,16 @@ class Posture:
             stretch=rng.uniform(0.78, 1.27),
             lordosis_deg=rng.uniform(-15.0, 40.0),
             slope_deg=rng.uniform(8.0, 32.0),
+        )
+
+    def varied(self, rng: np.random.Generator) -> Posture:
+        """The same pitch in a neck of any curve and size, wider or deeper than usual."""
+        return Posture(
+            size=rng.uniform(0.85, 1.2),
+            stretch=self.stretch,
+            lordosis_deg=rng.uniform(-20.0, 40.0),
+            slope_deg=rng.uniform(5.0, 38.0),
+            depth=rng.uniform(0.9, 1.1),
         )
 
 
@@ -103,6 +120,8 @@ def build_spine(
     stack = Stack(pitches, _height_scales(posture, pitches, gap))
     if PITCH in families:
         stack = Stack.draw(stream(seed, PITCH))
+    if SHAPE in families:
+        posture = posture.varied(stream(seed, SHAPE, "posture"))
     frames = _frames(rng, posture, stack)
     joint = Joint.draw(stream(seed, ATLAS)) if ATLAS in families else None
     if joint:
@@ -112,15 +131,30 @@ def build_spine(
     for level in CHAIN:
         own = stream(seed, "vertebra", level)
         variation = Variation.draw(own)
-        shape = parametric(level, SIZES[level], variation)
-        if joint and level in ("C1", "C2"):
-            made = JointedAtlas if level == "C1" else JointedAxis
-            shape = made(SIZES[level], variation, joint)
+        size, shape = _solid(seed, level, variation, joint, families)
         if shapes and level in shapes:
-            shape = shapes[level]
+            size, shape = SIZES[level], shapes[level]
         warp = Waves.draw(own, 3, own.uniform(0.3, 1.4), (14.0, 70.0))
-        spine[level] = Vertebra(level, shape, frames[level], warp, Fracture.none())
+        spine[level] = Vertebra(level, shape, frames[level], warp, Fracture.none(), size)
     return spine
+
+
+def _solid(
+    seed: int, level: str, variation: Variation, joint: Joint | None, families: Families
+) -> tuple[VertebraSize, VertebraShape]:
+    """Size and solid of one parametric vertebra."""
+    size = SIZES[level]
+    neck, own = stream(seed, SHAPE), stream(seed, SHAPE, level)
+    wear, transitional = Wear.draw(neck), neck.random() < 0.04
+    if SHAPE in families:
+        size, variation = build(own, level, size, wide=transitional), worn(variation, wear)
+    shape = parametric(level, size, variation)
+    if joint and level in ("C1", "C2"):
+        made = JointedAtlas if level == "C1" else JointedAxis
+        shape = made(size, variation, joint)
+    if SHAPE in families:
+        shape = HabitualShape(shape, Habit.draw(own, level, size, wear))
+    return size, shape
 
 
 def _frames(rng: np.random.Generator, posture: Posture, stack: Stack) -> dict[str, Frame]:
@@ -145,7 +179,7 @@ def _frames(rng: np.random.Generator, posture: Posture, stack: Stack) -> dict[st
         origins[lower] = origins[upper] - up / np.linalg.norm(up) * stack.pitches[upper]
     frames = {}
     for level in CHAIN[1:]:
-        across = posture.size * rng.uniform(0.95, 1.05, 2)
+        across = posture.size * rng.uniform(0.95, 1.05, 2) * [1.0, posture.depth]
         frames[level] = Frame(
             origins[level], rotations[level], np.array([*across, stack.heights[level]])
         )

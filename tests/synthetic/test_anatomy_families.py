@@ -8,15 +8,16 @@ import torch
 
 from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.geometry import Geometry
-from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, VIEW, Families
+from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, SHAPE, VIEW, Families
 from cspine_zoo.synthetic.fracture import Cut, Fracture
+from cspine_zoo.synthetic.morphometry import SIZES
 from cspine_zoo.synthetic.randomness import Waves, stream
 from cspine_zoo.synthetic.render import Rendered, render
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.spine import build_spine
 from cspine_zoo.synthetic.stack import PITCH_MM
 
-ANATOMY = (PITCH, ATLAS, VIEW)
+ANATOMY = (PITCH, ATLAS, VIEW, SHAPE)
 SEED = 21
 
 
@@ -103,3 +104,32 @@ def test_skull_atlas_and_axis_lie_a_cartilage_apart() -> None:
         turns.append(float(np.degrees(np.arctan2(nose[0], nose[1]))))
     assert max(np.abs(turns)) > 25
     assert np.median(np.abs(turns)) < 15
+
+
+# Half widths and half depths in mm of the bodies in two label maps of real necks.
+BODIES = {"C3": (10.6, 9.0), "C7": (13.3, 8.9)}
+
+
+@pytest.mark.parametrize("level", BODIES)
+def test_bodies_are_as_large_as_those_of_real_necks(level: str) -> None:
+    spines = [build_spine(seed, families=frozenset({SHAPE})) for seed in range(6)]
+    sizes = np.array([[s[level].size.half_width, s[level].size.half_depth] for s in spines])
+    average = np.array([SIZES[level].half_width, SIZES[level].half_depth])
+    assert (average < np.array(BODIES[level])).all()
+    np.testing.assert_allclose(sizes.mean(0), BODIES[level], rtol=0.1)
+    body = torch.tensor([[0.8 * average[0]], [0.0], [0.0]], dtype=torch.float32)
+    assert all(float(s[level].shape.distance(body)) < -0.5 for s in spines)
+
+
+def test_worn_and_deformed_vertebrae_do_not_fold_or_fall_apart() -> None:
+    """The body's centre stays bone, the canal stays open, and the distance stays a distance."""
+    for seed in range(4):
+        for level, vertebra in build_spine(seed, families=frozenset({SHAPE, ATLAS})).items():
+            if level == "C1":
+                continue
+            size = vertebra.size
+            middle = -size.half_depth - 0.5 * size.canal_depth
+            points = torch.tensor([[0.0, 0.0], [0.0, middle], [0.0, 0.0]])
+            body, canal = vertebra.shape.distance(points).tolist()
+            assert body < -2.0, level
+            assert canal > 1.0, level
