@@ -87,6 +87,7 @@ def draw_vertebrae(
     scene = Scene.draw(seed, draw_shapes(rng, anatomies, label_map_share), families)
     geometry = _field_of_view(rng, scene)
     acquisition = Acquisition.draw(rng, (geometry.spacing_mm[2], 1.3 * geometry.spacing_mm[2]))
+    acquisition = acquisition.varied(seed, families)
     fractures = {
         level: draw_fracture(stream(seed, "fracture", level), level, scene.spine[level].shape)
         for level in LEVELS
