@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cspine_zoo.ct.geometry import Geometry
-from cspine_zoo.synthetic.spine import Frame
+from cspine_zoo.synthetic.frame import Frame
 
 Field = Callable[[Tensor], Tensor]
 
