@@ -17,6 +17,7 @@ _FACTS: Final[dict[str, Callable[[SyntheticFacts], float | None]]] = {
     "conspicuity": lambda facts: facts.conspicuity,
     "thickness": lambda facts: facts.thickness_mm,
     "noise": lambda facts: facts.noise_hu,
+    "field": lambda facts: facts.field_mm,
     "displacement": lambda facts: facts.displacement_mm,
 }
 _OF_FRACTURES: Final = frozenset({"conspicuity", "displacement"})

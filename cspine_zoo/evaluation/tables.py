@@ -28,6 +28,7 @@ STRATA: Final = {
     "conspicuity": ("conspicuity", "", 1),
     "thickness": ("slice thickness", " mm", 2),
     "noise": ("noise", " HU", 1),
+    "field": ("field of view", " mm", 0),
     "displacement": ("displacement", " mm", 2),
 }
 """Of each stratum its name, unit and decimals."""

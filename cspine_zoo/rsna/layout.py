@@ -29,6 +29,9 @@ class SyntheticFacts:
         displacement_mm: largest displacement of a fragment; None without a fracture.
         thickness_mm: slice thickness.
         noise_hu: standard deviation of the noise.
+        field_mm: side of the field of view.
+        neck_in_view: mean share of C1-C7 that the scan shows, 0 to 1.
+        families: what else was random, names with blanks between them.
     """
 
     twin_of: str
@@ -38,6 +41,9 @@ class SyntheticFacts:
     displacement_mm: float | None
     thickness_mm: float | None
     noise_hu: float | None
+    field_mm: float | None = None
+    neck_in_view: float | None = None
+    families: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +154,10 @@ def _read_synthetic(path: Path) -> dict[str, SyntheticFacts]:
             tables.number(row, name, float, path.name) if row[name] else None
             for name in tables.SYNTHETIC_COLUMNS[4:]
         )
+        field, neck = (
+            tables.number(row, name, float, path.name) if row.get(name) else None
+            for name in tables.SYNTHETIC_ADDED[:2]
+        )
         facts[row[tables.UID]] = SyntheticFacts(
             twin_of=row["twin_of"],
             anatomy=row["anatomy"],
@@ -156,5 +166,8 @@ def _read_synthetic(path: Path) -> dict[str, SyntheticFacts]:
             displacement_mm=displacement,
             thickness_mm=thickness,
             noise_hu=noise,
+            field_mm=field,
+            neck_in_view=neck,
+            families=row.get("families") or "",
         )
     return facts

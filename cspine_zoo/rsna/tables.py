@@ -32,6 +32,8 @@ SYNTHETIC_COLUMNS: Final = (
     "thickness_mm",
     "noise_hu",
 )
+SYNTHETIC_ADDED: Final = ("field_mm", "neck_in_view", "families")
+"""Columns after ``SYNTHETIC_COLUMNS`` that older sets lack."""
 
 Row = dict[str, str]
 Number = TypeVar("Number", int, float)

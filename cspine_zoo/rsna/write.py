@@ -33,6 +33,9 @@ _NEIGHBOURHOOD_MM: Final = 20.0  # bone around a fracture that can claim its vox
 Cell = str | int | float | None
 
 
+_SYNTHETIC: Final = (*tables.SYNTHETIC_COLUMNS, *tables.SYNTHETIC_ADDED)
+
+
 @dataclass(frozen=True, eq=False)
 class StudyToWrite:
     """A study with its truth, all on one RAS grid.
@@ -77,7 +80,7 @@ class StudyToWrite:
         ]
         if wrong:
             raise UsageError("study_to_write", f"levels {wrong} are not C1-C7: 0|1.", file=self.uid)
-        unknown = set(self.synthetic or ()) - set(tables.SYNTHETIC_COLUMNS[1:])
+        unknown = set(self.synthetic or ()) - set(_SYNTHETIC[1:])
         if unknown:
             raise UsageError("study_to_write", f"no column {sorted(unknown)}.", file=self.uid)
 
@@ -122,8 +125,8 @@ def write_study(root: Path, study: StudyToWrite) -> Path:
         ]
     tables.replace_rows(root / tables.BOXES, tables.BOX_COLUMNS, study.uid, boxes)
     if study.synthetic is not None:
-        cells = [study.uid, *(facts.get(name) for name in tables.SYNTHETIC_COLUMNS[1:])]
-        tables.replace_rows(root / tables.SYNTHETIC, tables.SYNTHETIC_COLUMNS, study.uid, [cells])
+        cells = [study.uid, *(facts.get(name) for name in _SYNTHETIC[1:])]
+        tables.replace_rows(root / tables.SYNTHETIC, _SYNTHETIC, study.uid, [cells])
     flags = [int(level in study.fractured) for level in LEVELS]
     row: list[Cell] = [study.uid, max(flags), *flags]
     tables.replace_rows(root / tables.TRAIN, tables.TRAIN_COLUMNS, study.uid, [row])

@@ -164,9 +164,12 @@ class Body:
         for side, long in zip((1.0, -1.0), self.cervical_ribs, strict=True):
             if long:
                 local = self._local("C7", points)
-                path = [(side * 28, -12.0, -2.0), (side * (32 + 10 * long), -2.0, -6.0)]
-                path += [(side * (34 + 8 * long), 22 * long, -8 - 10 * long)]
-                parts.append(chain(local, path, 3.0, 2.2))
+                rib: list[tuple[float, float, float]] = [
+                    (side * 28, -12.0, -2.0),
+                    (side * (32 + 10 * long), -2.0, -6.0),
+                ]
+                rib += [(side * (34 + 8 * long), 22 * long, -8 - 10 * long)]
+                parts.append(chain(local, rib, 3.0, 2.2))
         return union(parts)
 
     def lungs(self, points: Tensor) -> Tensor:

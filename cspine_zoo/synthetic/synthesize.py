@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,6 +16,7 @@ import nibabel
 import numpy as np
 import torch
 
+from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.errors import UsageError
 from cspine_zoo.rsna.uids import deterministic_uid
 from cspine_zoo.rsna.write import StudyToWrite, write_study, written_uids
@@ -27,6 +28,16 @@ from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.study import StudyPreset, SyntheticStudy, draw_twins
 
 LOG: Final = logging.getLogger(__name__)
+
+_VARIED: Final = StudyPreset(
+    pixel_mm=(0.6, 0.9),
+    slice_mm=(0.8, 2.0),
+    field_mm=(120.0, 200.0),
+    above_mm=(0.0, 60.0),
+    below_mm=(-10.0, 50.0),
+    aside_mm=10.0,
+    families=ALL,
+)
 
 PRESETS: Final[Mapping[str, StudyPreset]] = {
     "study": StudyPreset(),
@@ -49,6 +60,16 @@ PRESETS: Final[Mapping[str, StudyPreset]] = {
         aside_mm=15.0,
         families=ALL,
     ),
+    "train": _VARIED,
+    "tune": _VARIED,
+    "challenge": replace(
+        _VARIED,
+        pixel_mm=(0.45, 0.8),
+        slice_mm=(0.5, 3.0),
+        field_mm=(120.0, 180.0),
+        above_mm=(-20.0, 80.0),
+        below_mm=(-20.0, 50.0),
+    ),
     "no-neck": StudyPreset(
         pixel_mm=(0.8, 1.2),
         slice_mm=(1.2, 2.5),
@@ -61,6 +82,7 @@ PRESETS: Final[Mapping[str, StudyPreset]] = {
 
 ``tiny`` has voxels too coarse to see a fracture in: it is for trying things out in seconds.
 ``wide`` is cut anywhere between vault and chest; ``no-neck`` shows nothing of C1-C7.
+``train``, ``tune`` (for calibration) and ``challenge`` (held out, frozen) take all families.
 """
 
 FRACTURED_SHARE: Final = 0.476
@@ -201,6 +223,9 @@ def _facts(
         "displacement_mm": round(study.displacement_mm(), 2),
         "thickness_mm": round(study.geometry.spacing_mm[2], 3),
         "noise_hu": round(study.acquisition.noise_hu, 1),
+        "field_mm": round(study.geometry.shape[0] * study.geometry.spacing_mm[0], 1),
+        "neck_in_view": round(sum(study.shares_in_view().values()) / len(LEVELS), 3),
+        "families": " ".join(sorted(study.scene.families)),
     }
 
 
