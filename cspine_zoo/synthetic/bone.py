@@ -189,7 +189,7 @@ def _shell_share(depth: Tensor, thickness: Tensor, voxel_mm: float) -> Tensor:
 def _varied(quality: BoneQuality, rng: np.random.Generator) -> BoneQuality:
     """The same patient's bone, a little different at each level."""
     names = [field.name for field in fields(quality) if field.name != "grain"]
-    factors = np.exp(rng.normal(0, 0.18, len(names) + 1))
+    factors = np.exp(rng.normal(0, 0.13, len(names) + 1))
     values = {
         name: float(getattr(quality, name) * factor)
         for name, factor in zip(names, factors, strict=False)

@@ -16,6 +16,8 @@ from cspine_zoo.synthetic.frame import Frame
 
 Field = Callable[[Tensor], Tensor]
 
+_CPU: Final = torch.device("cpu")
+
 REFINEMENT: Final = 4
 """Far from a surface, distances are computed this many times more coarsely."""
 
@@ -27,10 +29,12 @@ class Lattice:
     Attributes:
         geometry: the grid in the world.
         pose: frame of the scene in the world.
+        device: where points and fields are computed.
     """
 
     geometry: Geometry
     pose: Frame
+    device: torch.device = _CPU
 
     def points(
         self, start: np.ndarray, stop: np.ndarray, step: np.ndarray
@@ -38,15 +42,16 @@ class Lattice:
         """Scene points (3, n) of every ``step``-th voxel from ``start`` to at least ``stop``."""
         count = [int(np.ceil((b - a) / s)) + 1 for a, b, s in zip(start, stop, step, strict=True)]
         axes = [
-            a + s * torch.arange(n, dtype=torch.float32)
+            a + s * torch.arange(n, dtype=torch.float32, device=self.device)
             for a, s, n in zip(start, step, count, strict=True)
         ]
         matrix = self.pose.rotation.T @ self.geometry.affine[:3, :3]
         offset = self.pose.rotation.T @ (self.geometry.affine[:3, 3] - self.pose.origin)
-        linear = torch.tensor(matrix, dtype=torch.float32)
+        linear = torch.tensor(matrix, dtype=torch.float32, device=self.device)
         i, j, k = (axis * column[:, None] for axis, column in zip(axes, linear.T, strict=True))
         points = i[:, :, None, None] + j[:, None, :, None] + k[:, None, None, :]
-        points = points + torch.tensor(offset, dtype=torch.float32)[:, None, None, None]
+        shift = torch.tensor(offset, dtype=torch.float32, device=self.device)
+        points = points + shift[:, None, None, None]
         return points.reshape(3, -1), (count[0], count[1], count[2])
 
     def at(self, voxels: Tensor) -> Tensor:

@@ -50,19 +50,23 @@ class Rendered:
 class _Canvas:
     """Tissues painted over one another, each blended by the share of the voxel it fills."""
 
-    def __init__(self, scene: Scene, geometry: Geometry) -> None:
+    def __init__(self, scene: Scene, geometry: Geometry, device: torch.device) -> None:
         self.scene, self.tissues = scene, tissues_of(scene)
-        self.lattice = Lattice(geometry, scene.pose)
+        self.lattice = Lattice(geometry, scene.pose, device)
         self.shape, self.spacing = geometry.shape, geometry.spacing_mm
         self.voxel_mm = float(np.prod(self.spacing)) ** (1 / 3)
-        self.labels = torch.zeros(self.shape, dtype=torch.uint8)
-        self.fractures = torch.zeros(self.shape, dtype=torch.uint8)
-        self.nearest = torch.zeros(self.shape)
-        self.hu = torch.full(self.shape, self.tissues.air)
+        self.labels = torch.zeros(self.shape, dtype=torch.uint8, device=device)
+        self.fractures = torch.zeros(self.shape, dtype=torch.uint8, device=device)
+        self.nearest = torch.zeros(self.shape, device=device)
+        self.hu = torch.full(self.shape, self.tissues.air, device=device)
 
     def field(self, field: Field, resolution_mm: float) -> Tensor:
         zero = np.zeros(3, dtype=int)
         return self.lattice.sample(field, zero, np.array(self.shape), resolution_mm)
+
+    def noise(self, rng: np.random.Generator, correlation_mm: float) -> Tensor:
+        """Noise over the grid; drawn on the CPU, so that a seed means the same everywhere."""
+        return noise(rng, self.shape, self.spacing, correlation_mm).to(self.hu.device)
 
     def share(self, distance: Tensor) -> Tensor:
         share: Tensor = 0.5 - distance / self.voxel_mm
@@ -70,21 +74,20 @@ class _Canvas:
 
     def paint(self, distance: Tensor, hu: float | Tensor) -> None:
         self.hu.lerp_(
-            torch.as_tensor(hu, dtype=torch.float32).expand(self.shape), self.share(distance)
+            torch.as_tensor(hu, dtype=torch.float32, device=self.hu.device).expand(self.shape),
+            self.share(distance),
         )
 
     def soft_tissue(self) -> None:
         body, t = self.scene.body, self.tissues
         rng = stream(self.scene.seed, "soft")
         skin = self.field(body.skin, SOFT_RESOLUTION_MM)
-        muscle = t.muscle + 14 * noise(rng, self.shape, self.spacing, 9.0)
-        septa = noise(
-            rng, self.shape, self.spacing, 16.0
-        ).abs() < 0.1 + 0.35 * t.lobulation * torch.sigmoid(
-            noise(rng, self.shape, self.spacing, 40.0) - 0.7
+        muscle = t.muscle + 14 * self.noise(rng, 9.0)
+        septa = self.noise(rng, 16.0).abs() < 0.1 + 0.35 * t.lobulation * torch.sigmoid(
+            self.noise(rng, 40.0) - 0.7
         )
         inside = torch.where(septa, torch.full_like(muscle, t.fat), muscle)
-        rind = skin > -(t.skin_fat_mm * (1 + 0.4 * noise(rng, self.shape, self.spacing, 60.0)))
+        rind = skin > -(t.skin_fat_mm * (1 + 0.4 * self.noise(rng, 60.0)))
         inside = torch.where(rind & (skin < -1.8), torch.full_like(muscle, t.fat), inside)
         self.paint(skin, inside)
         self.paint(self.field(body.brain, SOFT_RESOLUTION_MM), t.brain)
@@ -93,7 +96,7 @@ class _Canvas:
         self.paint(canal + 3.5, t.cord)
         self.paint(self.field(body.cartilage, 2.0), t.cartilage)
         lung = self.field(body.lungs, SOFT_RESOLUTION_MM)
-        self.paint(lung, t.lung + 60 * noise(rng, self.shape, self.spacing, 4.0))
+        self.paint(lung, t.lung + 60 * self.noise(rng, 4.0))
         self.paint(self.field(body.airway, 2.0), t.air)
 
     def discs(self) -> None:
@@ -135,13 +138,13 @@ class _Canvas:
     def _texture(self) -> Tensor:
         """Heterogeneity of all bone: spongy texture, dense patches, vessels and clefts."""
         rng, t = stream(self.scene.seed, "bone"), self.tissues
-        texture = torch.zeros(self.shape)
+        texture = torch.zeros(self.shape, device=self.hu.device)
         for deviation, scale in zip(t.texture, TEXTURE_MM, strict=True):
-            texture += deviation * noise(rng, self.shape, self.spacing, scale)
-        patches = noise(rng, self.shape, self.spacing, 8.0)
+            texture += deviation * self.noise(rng, scale)
+        patches = self.noise(rng, 8.0)
         texture += t.sclerosis * (patches - 0.9).clamp_min(0)
-        channel = (1 - noise(rng, self.shape, self.spacing, 5.0).abs() / 0.16).clamp_min(0)
-        gate = (noise(rng, self.shape, self.spacing, 9.0) - 0.6).clamp(0, 1)
+        channel = (1 - self.noise(rng, 5.0).abs() / 0.16).clamp_min(0)
+        gate = (self.noise(rng, 9.0) - 0.6).clamp(0, 1)
         texture -= 420 * t.clutter * channel * gate
         return texture
 
@@ -188,7 +191,7 @@ class _Canvas:
         solid = (distance < 0.5 * self.voxel_mm).nonzero()
         if not len(solid):
             return
-        local = vertebra.to_local(self.lattice.at(solid + torch.from_numpy(start)))
+        local = vertebra.to_local(self.lattice.at(solid + torch.from_numpy(start).to(solid.device)))
         depth = distance[tuple(solid.T)]
         source, torn = vertebra.fracture.source(local)
         if bool(torn.any()):
@@ -262,13 +265,13 @@ class _Canvas:
         )
 
 
-def render(scene: Scene, geometry: Geometry) -> Rendered:
+def render(scene: Scene, geometry: Geometry, device: str | torch.device = "cpu") -> Rendered:
     """Paint a scene on a grid: soft tissue, discs, then bone.
 
     Fractured and whole vertebrae pass through the same steps; noise and texture depend on the
     seed and the grid alone, so that twins differ in the fracture and in nothing else.
     """
-    canvas = _Canvas(scene, geometry)
+    canvas = _Canvas(scene, geometry, torch.device(device))
     canvas.soft_tissue()
     canvas.discs()
     canvas.bones()
