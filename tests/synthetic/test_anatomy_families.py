@@ -84,6 +84,7 @@ def test_pitch_runs_from_12_to_23_mm_whatever_the_neighbour_and_the_width() -> N
     assert abs(np.corrcoef(spread.mean(1), widths)[0, 1]) < 0.3
 
 
+@pytest.mark.slow
 def test_skull_atlas_and_axis_lie_a_cartilage_apart() -> None:
     """Neither floats above the other nor cuts into it, however the head is turned."""
     turns = []

@@ -45,6 +45,7 @@ def test_flags_and_shares_are_those_of_what_remains_in_view() -> None:
     assert 0 < sum(0 < share < 0.85 for share in shares.values()) < 5
 
 
+@pytest.mark.slow
 def test_windows_run_from_vault_to_chest() -> None:
     scene = Scene.draw(4)
     ends = np.array(
