@@ -115,8 +115,8 @@ class Devices:
         """
         fabric = self.fabric()
         level = logging.getLogger(_PACKAGE).getEffectiveLevel()
-        guarded: Callable[..., Any] = _guarded
-        stopped = fabric.launch(guarded, level, task, *arguments)
+        call: Callable[..., Any] = _Call(level, task, arguments)
+        stopped = fabric.launch(call)
         if stopped is not None:
             raise TrainingStopped(stopped["code"], stopped["reason"], hint=stopped["hint"])
         return is_first()
@@ -137,14 +137,21 @@ def _of_torchrun() -> tuple[int, int]:
     return int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
 
 
-def _guarded(
-    fabric: Fabric, level: int, task: Callable[..., None], *arguments: object
-) -> dict[str, str] | None:
-    """Errors of a spawned process arrive as text; ours are to arrive as themselves."""
-    logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
-    logging.getLogger(_PACKAGE).setLevel(level)
-    try:
-        task(fabric, *arguments)
-    except CSpineZooError as error:
-        return error.to_dict()["error"]
-    return None
+class _Call:
+    """A task with its arguments in one piece: Fabric refuses frozen dataclasses among them.
+
+    Errors of a spawned process arrive as text; ours are to arrive as themselves.
+    """
+
+    def __init__(self, level: int, task: Callable[..., None], arguments: tuple[object, ...]):
+        self.level, self.task, self.arguments = level, task, arguments
+
+    def __call__(self, fabric: Fabric) -> dict[str, str] | None:
+        """Run the task; what comes back is its error."""
+        logging.basicConfig(stream=sys.stderr, format="%(levelname)s: %(message)s")
+        logging.getLogger(_PACKAGE).setLevel(self.level)
+        try:
+            self.task(fabric, *self.arguments)
+        except CSpineZooError as error:
+            return error.to_dict()["error"]
+        return None

@@ -23,6 +23,7 @@ class SegmenterPreset:
         learning_rate: peak, after 3 % warm-up, falling to 0 on a cosine.
         ema: decay of the averaged weights that are kept.
         accumulate: parts of a batch that one device takes one after another.
+        save_every: steps between two saved states.
     """
 
     name: str
@@ -36,6 +37,7 @@ class SegmenterPreset:
     weight_decay: float = 1e-4
     ema: float = 0.995
     accumulate: int = 1
+    save_every: int = 100
     seed: int = 1
 
 
@@ -98,6 +100,7 @@ class ClassifierPreset:
         head_passes: epochs over the vertebrae.
         batch: slices (encoder) or vertebrae (head) a step.
         accumulate: parts of the encoder's batch that one device takes one after another.
+        save_every: the encoder's steps between two saved states.
         families: of randomisation, of synthetic crops.
         weights: of the head's loss.
         mixup_alpha: of the encoder's batches; 0 mixes nothing.
@@ -118,6 +121,7 @@ class ClassifierPreset:
     weight_decay: float = 1e-2
     ema: float = 0.99
     accumulate: int = 1
+    save_every: int = 100
     seed: int = 7
     families: Families = FIRST
     weights: ClassWeights = ClassWeights()

@@ -151,6 +151,7 @@ def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
         preset.weight_decay,
         preset.ema,
         accumulate=preset.accumulate,
+        save_every=preset.save_every,
         seed=preset.seed,
     )
     run = Run(fabric, network, schedule, task.out)

@@ -194,6 +194,7 @@ def train_encoder(fabric: Fabric, task: EncoderTask) -> None:
         preset.weight_decay,
         preset.ema,
         accumulate=preset.accumulate,
+        save_every=preset.save_every,
         seed=preset.seed,
     )
     run = Run(fabric, pupil, schedule, task.out)

@@ -52,7 +52,16 @@ _VIEWS: Final = 2
 """Augmented views of each crop that the heads learn from, besides dropout of features."""
 
 _HEAD_ONLY: Final = frozenset(
-    {"name", "architecture", "arguments", "head_passes", "head_rate", "weights", "shuffled_share"}
+    {
+        "name",
+        "architecture",
+        "arguments",
+        "head_passes",
+        "head_rate",
+        "save_every",
+        "weights",
+        "shuffled_share",
+    }
 )
 """Fields of a preset that neither crops nor encoder depend on."""
 
