@@ -36,9 +36,9 @@ def assemble(
         StudyRejected: the study cannot be read rightly.
         UsageError: ``series`` names none of the study's series.
     """
-    study = _sort_out(items)
     voxels = voxels or OwnMemory()
     try:
+        study = _sort_out(items)
         if study.dicom:
             return _read_dicom(study, series, source, voxels)
         return _read_single_volume(study, series, voxels)

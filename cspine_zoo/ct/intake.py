@@ -7,6 +7,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO, FileIO
 from pathlib import Path, PurePosixPath
@@ -166,7 +167,9 @@ def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> 
         return b""
     budget.spend(size)
     if size >= _MAPPED_FROM and _descriptor_to_spare(stream.fileno()):
-        return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
+        # Some file systems cannot map, and address space has a limit: then it is copied.
+        with suppress(OSError, ValueError):
+            return memoryview(mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ))
     view = np.empty(size, np.uint8).data  # bytearray would write zeros first
     view[: len(head)] = head
     filled = len(head)
@@ -178,10 +181,13 @@ def _rest(stream: FileIO, head: bytes, kind: str, size: int, budget: Budget) -> 
     return view[:filled]
 
 
-def _descriptor_to_spare(newest: int) -> bool:
+def _descriptor_to_spare(descriptor: int) -> bool:
     """Whether enough are left; they are given out from the lowest free one up."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return limit == resource.RLIM_INFINITY or newest < limit - _DESCRIPTORS_LEFT
+    # A mapping keeps a copy, while the file's own number is free again for the next file.
+    copy = os.dup(descriptor)
+    os.close(copy)
+    return limit == resource.RLIM_INFINITY or copy < limit - _DESCRIPTORS_LEFT
 
 
 def _archive(stream: BinaryIO, size: int, budget: Budget, depth: int) -> Iterator[Item | Unread]:

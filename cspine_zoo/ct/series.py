@@ -161,7 +161,7 @@ def _without_copies(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[D
     """Files, and those among them that repeat another one's slices."""
     seen: dict[object, list[DicomFile]] = defaultdict(list)
     copies = []
-    for file in sorted(files, key=lambda file: "lossy" in file.traits):
+    for file in sorted(files, key=_fidelity):
         first = file.frames[0]
         twins = seen[first.position, first.orientation, len(file.frames)]
         if any(_same(file, twin) or _same_recoded(file, twin) for twin in twins):
@@ -170,6 +170,12 @@ def _without_copies(files: Sequence[DicomFile]) -> tuple[list[DicomFile], list[D
             twins.append(file)
     kept = {id(file) for file in files} - {id(copy) for copy in copies}
     return [file for file in files if id(file) in kept], copies
+
+
+def _fidelity(file: DicomFile) -> tuple[bool, bool, str]:
+    """Key that puts first, among copies, the one to keep: lossless, and sure to be decoded."""
+    syntax = file.frames[0].format.syntax
+    return "lossy" in file.traits, bool(syntax.decoders), syntax.uid
 
 
 def _same(one: DicomFile, other: DicomFile) -> bool:
@@ -183,9 +189,19 @@ def _same(one: DicomFile, other: DicomFile) -> bool:
 
 
 def _same_recoded(one: DicomFile, other: DicomFile) -> bool:
-    """One image in two transfer syntaxes: an archive gave it out once plain, once compressed."""
-    syntaxes = one.frames[0].format.syntax, other.frames[0].format.syntax
-    return bool(one.instance) and one.instance == other.instance and syntaxes[0] != syntaxes[1]
+    """One image in two transfer syntaxes: an archive gave it out once plain, once compressed.
+
+    Identifiers alone are no proof: who removes a patient's name may give one to several images.
+    """
+    a, b = one.frames[0], other.frames[0]
+    return (
+        bool(one.instance)
+        and one.instance == other.instance
+        and a.format.syntax != b.format.syntax
+        and _fits(a, b)
+        and one.acquisition == other.acquisition
+        and one.traits ^ other.traits <= {"lossy"}
+    )
 
 
 def _alike(files: Sequence[DicomFile]) -> list[list[DicomFile]]:

@@ -33,6 +33,15 @@ class Voxels(Protocol):
         ...
 
 
+@contextmanager
+def _out_of_memory() -> Iterator[None]:
+    """What the system refuses to a file of voxels is memory, or disk in its place."""
+    try:
+        yield
+    except OSError:
+        raise MemoryError from None
+
+
 class OwnMemory:
     """Voxels of this process alone."""
 
@@ -72,8 +81,9 @@ class SharedFile:
     def allocate(self, shape: Shape) -> NDArray[np.float32]:
         """All planes, as a mapping of the file."""
         size = int(np.prod(shape, dtype=np.int64)) * 4
-        os.ftruncate(self._descriptor, size)
-        block = np.frombuffer(mmap.mmap(self._descriptor, size), np.float32)
+        with _out_of_memory():
+            os.ftruncate(self._descriptor, size)
+            block = np.frombuffer(mmap.mmap(self._descriptor, size), np.float32)
         self._planes = block.reshape(shape)
         self._buffer = np.empty(shape[1:], np.float32)
         return self._planes
@@ -83,9 +93,10 @@ class SharedFile:
         """One plane, written to the file when the block ends; one block at a time."""
         yield self._buffer
         data, start = self._buffer.reshape(-1).view(np.uint8).data, number * self._buffer.nbytes
-        while data:
-            written = os.pwrite(self._descriptor, data, start)
-            data, start = data[written:], start + written
+        with _out_of_memory():
+            while data:
+                written = os.pwrite(self._descriptor, data, start)
+                data, start = data[written:], start + written
 
     def offset(self, voxels: NDArray[np.float32]) -> int:
         """Byte of the file at which the first voxel of a view of these planes lies.

@@ -29,18 +29,16 @@ def divided(work: Callable[[Sequence[int]], Any], count: int) -> list[Any]:
         count: of items.
 
     Returns:
-        Results of all shares. The share of a process that died or failed is done again here, so
-        that its end, or its error, becomes this process's own.
+        Results of all shares. The share of a process that died, failed or could not be started
+        is done here, so that its end, or its error, becomes this process's own.
     """
     processes = max(1, min(_processors(), MOST_PROCESSES, count // FEWEST_ITEMS))
     shares = [range(n, count, processes) for n in range(processes)]
     forked = [_fork(work, share) for share in shares[1:]]
     results = [work(shares[0])]
-    for share, (process, answer) in zip(shares[1:], forked, strict=True):
-        with os.fdopen(answer, "rb") as pipe:
-            told = pipe.read()
-        _, status = os.waitpid(process, 0)
-        results.append(json.loads(told) if status == 0 else work(share))
+    for share, process in zip(shares[1:], forked, strict=True):
+        told = _answer(*process) if process else None
+        results.append(work(share) if told is None else json.loads(told))
     return results
 
 
@@ -56,11 +54,30 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def _fork(work: Callable[[Sequence[int]], Any], share: Sequence[int]) -> tuple[int, int]:
-    """A process at work on a share, and the descriptor from which its answer is read."""
+def _answer(process: int, answer: int) -> bytes | None:
+    """What a process answered; None if it died or failed."""
+    with os.fdopen(answer, "rb") as pipe:
+        told = pipe.read()
+    _, status = os.waitpid(process, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
+        # Out of processor time; its share would take this process as long again.
+        os.kill(os.getpid(), signal.SIGXCPU)
+    return told if status == 0 else None
+
+
+def _fork(work: Callable[[Sequence[int]], Any], share: Sequence[int]) -> tuple[int, int] | None:
+    """A process at work on a share, and the descriptor from which its answer is read.
+
+    None if the system allows no further process.
+    """
     parent = os.getpid()
     answer, told = os.pipe()
-    process = os.fork()
+    try:
+        process = os.fork()
+    except OSError:
+        os.close(answer)
+        os.close(told)
+        return None
     if process:
         os.close(told)
         return process, answer

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import JPEGLSLossless, generate_uid
 
 from cspine_zoo.errors import StudyRejected
 from tests.ct.dicom_writer import Study, acquire
@@ -224,3 +224,33 @@ def test_jitter_of_eight_percent_is_told(tmp_path, read_here):
     places[11] += 0.16
     stacked(places, tmp_path)
     assert codes(read_here(tmp_path)) == ["spacing_jitter"]
+
+
+def twice(body, tmp_path, **tags) -> None:
+    """Every image plain, and compressed under the same identifier; the latter comes first."""
+    name = {"change": lambda ds, number: setattr(ds, "SOPInstanceUID", f"1.2.3.{number}")}
+    study = Study(**name)
+    study.write_all(acquire(*body), tmp_path, "plain")
+    other = Study(syntax=JPEGLSLossless, tags=tags, **name)
+    other.series_uid, other.study_uid = study.series_uid, study.study_uid
+    other.write_all(acquire(*body), tmp_path, "compressed")
+
+
+def test_of_two_syntaxes_the_one_is_kept_that_needs_no_codec(body, tmp_path, read_here):
+    twice(body, tmp_path)
+    for path in tmp_path.glob("compressed*"):
+        data = bytearray(path.read_bytes())
+        data[-60:-20] = bytes(40)
+        path.write_bytes(data)
+    ct = read_here(tmp_path)
+    assert np.array_equal(ct.hu, body[0])
+    assert {file.file[:10] for file in ct.report.skipped} == {"compressed"}
+    assert skipped(ct) == {"duplicate"}
+
+
+@pytest.mark.parametrize("tags", [{"ConvolutionKernel": "BONE"}, {"AcquisitionNumber": 2}])
+def test_another_reconstruction_under_one_identifier_is_no_copy(tags, body, tmp_path, read_here):
+    twice(body, tmp_path, **tags)
+    ct = read_here(tmp_path)
+    assert [series.n_files for series in ct.report.series] == [16, 16]
+    assert skipped(ct) == {"other_series"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -54,3 +55,20 @@ def test_an_error_that_comes_again_is_this_process_own() -> None:
 def test_few_items_are_not_worth_a_process() -> None:
     told = run("print(len(w.divided(list, 20)))")
     assert told.stdout == "1\n", told.stderr
+
+
+def test_where_no_process_may_start_this_one_does_all() -> None:
+    told = run(
+        "def refuse(): raise BlockingIOError\n"
+        "os.fork, before = refuse, len(os.listdir('/dev/fd'))\n"
+        "print(sorted(sum(w.divided(list, 64), [])) == list(range(64)))\n"
+        "print(len(os.listdir('/dev/fd')) == before)"
+    )
+    assert told.stdout == "True\nTrue\n", told.stderr
+
+
+def test_processor_time_that_ran_out_is_not_spent_again() -> None:
+    told = run(
+        "w.divided(lambda share: os.getpid() != main and os.kill(os.getpid(), signal.SIGXCPU), 64)"
+    )
+    assert told.returncode == -signal.SIGXCPU
