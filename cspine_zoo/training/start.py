@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 
@@ -39,6 +40,13 @@ class Start:
             for name, tensor in self.weights.items()
             if name.startswith(prefix)
         }
+
+    def encoder_digest(self) -> bytes:
+        """The same for models that share an encoder, as the rows of the zoo do."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.encoder().items()):
+            digest.update(name.encode() + tensor.numpy().tobytes())
+        return digest.digest()
 
 
 def read_start(model: str | os.PathLike[str], preset: Preset) -> Start:

@@ -177,7 +177,7 @@ def _train_classifier(
         source = data.crops(preset, job.segmenter, job.devices.own)
         origin = [data.fingerprint(source)]
     if start is not None:
-        origin.append(start.sha256.encode())
+        origin.append(start.encoder_digest())
     shared = job.out / f"shared-{fingerprint(preset, origin)}"
     vertebrae = make_shards(shared / "crops", source, job.workers)
     LOG.info("%d vertebrae, %d fractured", len(vertebrae), int(vertebrae.labels.sum()))

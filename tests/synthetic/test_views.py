@@ -27,6 +27,7 @@ def test_a_scan_without_neck_shows_no_cervical_vertebra(seed: int) -> None:
     assert np.array_equal(broken.hu, whole.hu)
 
 
+@pytest.mark.slow
 def test_flags_and_shares_are_those_of_what_remains_in_view() -> None:
     """A fracture that the scan cuts off is no fracture of this scan."""
     whole_neck = replace(PRESETS["study"], field_mm=(150.0, 150.0), **COARSE)

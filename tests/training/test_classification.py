@@ -148,8 +148,12 @@ def _features(values: torch.Tensor, slices: torch.Tensor, known: torch.Tensor) -
 
 @pytest.mark.parametrize(
     "preset",
-    [*CLASSIFIERS, replace(CLASSIFIERS[1], weights=CHALLENGE, shuffled_share=0.5)],
-    ids=["cnn", "bigru", "attention", "challenge"],
+    [
+        *(pytest.param(preset, id=preset.name, marks=pytest.mark.slow) for preset in CLASSIFIERS),
+        pytest.param(
+            replace(CLASSIFIERS[1], weights=CHALLENGE, shuffled_share=0.5), id="challenge"
+        ),
+    ],
 )
 def test_a_head_finds_the_slices_that_show_the_fracture(
     encoder: SliceEncoder, preset: ClassifierPreset, tmp_path: Path

@@ -140,6 +140,7 @@ def test_a_trained_segmenter_loads_by_the_path_of_its_file(tmp_path: Path) -> No
     assert len(again.read_bytes()) == pytest.approx(len(untouched), abs=200)
 
 
+@pytest.mark.slow
 def test_a_run_may_begin_from_a_model(tmp_path: Path) -> None:
     still = replace(TINY, learning_rate=0.0, weight_decay=0.0, seed=5)
     path = train(Job(TINY, tmp_path / "first", devices=CPU, workers=0))
