@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.preprocess.spec import Preprocess, Window
-from cspine_zoo.synthetic.families import ALL, Families
+from cspine_zoo.synthetic.families import FIRST, Families
 from cspine_zoo.synthetic.patches import PatchPreset
 
 
@@ -114,7 +114,7 @@ class ClassifierPreset:
     architecture: str
     arguments: dict[str, Any]
     preprocess: Preprocess
-    shards: int = 12
+    shards: int = 26
     encoder_passes: int = 6
     head_passes: int = 40
     batch: int = 64
@@ -125,7 +125,7 @@ class ClassifierPreset:
     accumulate: int = 1
     save_every: int = 100
     seed: int = 7
-    families: Families = ALL
+    families: Families = FIRST
     weights: ClassWeights = ClassWeights()
     mixup_alpha: float = 0.0
     shuffled_share: float = 0.0
