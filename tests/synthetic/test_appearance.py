@@ -132,6 +132,7 @@ def test_a_look_keeps_the_left_on_the_left(scene: Scene, grid: Geometry, family:
     assert float(rendered.hu[deep].mean()) < 130 < 200 < float(rendered.hu[there].mean())
 
 
+@pytest.mark.slow
 def test_bone_is_a_matter_of_place_and_not_of_the_grid(scene: Scene) -> None:
     """Half of the points give the same half of the values."""
     texture = BoneTexture.draw(scene.seed, LEVEL)

@@ -16,7 +16,8 @@ from cspine_zoo.synthetic.views import ends_anywhere, ends_without_neck
 COARSE = {"pixel_mm": (4.0, 4.0), "slice_mm": (4.0, 4.0), "families": FIRST}
 
 
-@pytest.mark.parametrize("seed", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [2, 3])
 def test_a_scan_without_neck_shows_no_cervical_vertebra(seed: int) -> None:
     preset = replace(PRESETS["no-neck"], **COARSE)
     broken, whole = draw_twins(seed, preset)

@@ -146,10 +146,11 @@ def _features(values: torch.Tensor, slices: torch.Tensor, known: torch.Tensor) -
     return Features(values, truth, slices, known, torch.arange(len(truth)) // 7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "preset",
     [
-        *(pytest.param(preset, id=preset.name, marks=pytest.mark.slow) for preset in CLASSIFIERS),
+        *(pytest.param(preset, id=preset.name) for preset in CLASSIFIERS),
         pytest.param(
             replace(CLASSIFIERS[1], weights=CHALLENGE, shuffled_share=0.5), id="challenge"
         ),

@@ -102,6 +102,7 @@ def test_where_discs_are_not_labelled_calling_one_is_calling_background() -> Non
     assert losses[2] > 1
 
 
+@pytest.mark.slow
 def test_patches_repeat_themselves_and_change_shape_with_the_batch() -> None:
     hu, labels = BATCHES(0, 0, 1)
     assert hu.shape == (2, 1, 12, 16, 16)
