@@ -121,7 +121,7 @@ def _cut(
     """The scan ends inside the window: nothing beyond a plane across an axis, the spine's first."""
     hu, labels = hu.clone(), labels.clone()
     size = hu.shape[axis]
-    depth = int(rng.integers(4, size // 2))
+    depth = int(rng.integers(min(4, size // 2 - 1), size // 2))
     start = 0 if rng.random() < 0.5 else size - depth
     hu.narrow(axis, start, depth).fill_(-1024.0)
     labels.narrow(axis, start, depth).zero_()

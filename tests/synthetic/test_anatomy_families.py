@@ -64,10 +64,14 @@ def test_families_keep_right_on_the_right_and_twins_alike(families: Families) ->
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ANATOMY)
 def test_a_family_changes_the_scene(family: str) -> None:
-    scene, first = Scene.draw(SEED, families=frozenset({family})), Scene.draw(SEED)
-    grid = _grid(first.world("C2"), (10, 12, 16), 8.0)
-    assert scene.families != first.families == FIRST
-    assert not torch.equal(render(scene, grid).hu, render(first, grid).hu)
+    """In some of its draws at the latest: a patient lies askew in one of two."""
+    changed = []
+    for seed in range(SEED, SEED + 6):
+        scene, first = Scene.draw(seed, families=frozenset({family})), Scene.draw(seed)
+        grid = _grid(first.world("C2"), (10, 12, 16), 8.0)
+        assert scene.families != first.families == FIRST
+        changed.append(not torch.equal(render(scene, grid).hu, render(first, grid).hu))
+    assert any(changed)
 
 
 def test_pitch_runs_from_12_to_23_mm_whatever_the_neighbour_and_the_width() -> None:
