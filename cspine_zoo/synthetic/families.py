@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from cspine_zoo.synthetic.randomness import stream
+
 Families = frozenset[str]
 """Names in ``FAMILIES``."""
 
@@ -49,3 +51,14 @@ FIRST: Final[Families] = frozenset()
 """The engine as the bundled weights have seen it."""
 
 ALL: Final[Families] = frozenset(FAMILIES)
+
+
+def some_of(families: Families, share: float, seed: int) -> Families:
+    """Each family with the chance ``share``, drawn anew for every patient.
+
+    A network that meets no two patients with the same set of appearances cannot take one of them
+    for the mark of a fracture, or of its absence.
+    """
+    rng = stream(seed, "families")
+    # Drawn in the order of the names: a set has none.
+    return frozenset(name for name in sorted(families) if rng.random() < share)

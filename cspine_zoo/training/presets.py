@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.preprocess.spec import Preprocess, Window
-from cspine_zoo.synthetic.families import FIRST, Families
+from cspine_zoo.synthetic.families import ALL, Families
 from cspine_zoo.synthetic.patches import PatchPreset
 
 
@@ -104,6 +104,7 @@ class ClassifierPreset:
         accumulate: parts of the encoder's batch that one device takes one after another.
         save_every: the encoder's steps between two saved states.
         families: of randomisation, of synthetic crops.
+        family_share: chance of each of them in a patient.
         weights: of the head's loss.
         mixup_alpha: of the encoder's batches; 0 mixes nothing.
         shuffled_share: of the head's vertebrae whose slices come in random order.
@@ -114,8 +115,8 @@ class ClassifierPreset:
     architecture: str
     arguments: dict[str, Any]
     preprocess: Preprocess
-    shards: int = 26
-    encoder_passes: int = 6
+    shards: int = 24
+    encoder_passes: int = 5
     head_passes: int = 40
     batch: int = 64
     encoder_rate: float = 1e-3
@@ -124,8 +125,9 @@ class ClassifierPreset:
     ema: float = 0.99
     accumulate: int = 1
     save_every: int = 100
-    seed: int = 7
-    families: Families = FIRST
+    seed: int = 11
+    families: Families = ALL
+    family_share: float = 0.5
     weights: ClassWeights = ClassWeights()
     mixup_alpha: float = 0.0
     shuffled_share: float = 0.0

@@ -14,7 +14,7 @@ from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.preprocess.crops import bounding_box, crop_in_box
 from cspine_zoo.preprocess.spec import Preprocess
 from cspine_zoo.synthetic.acquisition import Acquisition
-from cspine_zoo.synthetic.families import FIRST, Families
+from cspine_zoo.synthetic.families import FIRST, Families, some_of
 from cspine_zoo.synthetic.fracture import draw_fracture
 from cspine_zoo.synthetic.patches import Anatomy, draw_shapes, shoulders
 from cspine_zoo.synthetic.randomness import stream
@@ -39,6 +39,7 @@ class SyntheticCrops:
         anatomies: shapes from label maps.
         seed: of the set.
         families: of randomisation.
+        family_share: chance of each of them in a patient.
         shards: each holds ``SCENES_A_SHARD`` patients with seven vertebrae each.
     """
 
@@ -47,15 +48,19 @@ class SyntheticCrops:
     seed: int
     shards: int
     families: Families = FIRST
+    family_share: float = 1.0
 
     def records(self, number: int) -> list[VertebraRecord]:
         """Of one shard."""
-        scenes = range(number * SCENES_A_SHARD, (number + 1) * SCENES_A_SHARD)
+        first = self.seed * 1_000_003 + number * SCENES_A_SHARD
         return [
             made
-            for scene in scenes
+            for seed in range(first, first + SCENES_A_SHARD)
             for made in draw_vertebrae(
-                self.seed * 1_000_003 + scene, self.preprocess, self.anatomies, self.families
+                seed,
+                self.preprocess,
+                self.anatomies,
+                some_of(self.families, self.family_share, seed),
             )
         ]
 

@@ -170,7 +170,12 @@ def _train_classifier(
     source: RecordSource
     if isinstance(data, list):
         source = SyntheticCrops(
-            preset.preprocess, data, preset.seed, preset.shards, preset.families
+            preset.preprocess,
+            data,
+            preset.seed,
+            preset.shards,
+            preset.families,
+            preset.family_share,
         )
         origin = [path.read_bytes() for path in job.anatomies]
     else:
