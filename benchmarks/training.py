@@ -16,9 +16,10 @@ import numpy as np
 import torch
 
 from cspine_zoo.anatomy import LEVELS
+from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.loop import Batch, BatchOf, Run, Schedule
-from cspine_zoo.training.presets import CLASSIFIERS, ClassifierPreset
+from cspine_zoo.training.recipes import ClassifierPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, record, write_shard
 from cspine_zoo.training.slice_encoder import (
     EncoderPupil,
@@ -77,10 +78,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=CLASSIFIERS[0].batch)
+    parser.add_argument("--batch", type=int, default=LIGHT[0].batch)
     parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
-    preset = replace(CLASSIFIERS[0], batch=options.batch)
+    preset = replace(LIGHT[0], batch=options.batch)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         batches = SliceBatches(crops(root / "crops", preset), preset)

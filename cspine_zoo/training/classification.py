@@ -22,7 +22,7 @@ from cspine_zoo.training.augment import posed, random_poses, revalued
 from cspine_zoo.training.loop import Batch, Run, Schedule
 from cspine_zoo.training.losses import slice_loss, study_loss, vertebra_loss
 from cspine_zoo.training.mixup import shuffled
-from cspine_zoo.training.presets import ClassifierPreset
+from cspine_zoo.training.recipes import ClassifierPreset
 from cspine_zoo.training.records import Vertebrae, dequantised
 
 LOG: Final = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cspine_zoo.training.presets import ClassWeights
+from cspine_zoo.training.recipes import ClassWeights
 
 _LEAST_LOG: Final = -1e-6
 """Bound on the log of "no level is fractured", beyond which float32 cannot tell its rest from 0."""

@@ -1,4 +1,4 @@
-"""The manifest row that a training run writes: what the network is, and what is known of it."""
+"""The manifest row of a preset: what the network is, and what is known of its weights, if any."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import torch
+
 from cspine_zoo.anatomy import LEVELS
-from cspine_zoo.training.presets import ClassifierPreset, SegmenterPreset
+from cspine_zoo.models.registry import build
+from cspine_zoo.training.presets import PRESETS
+from cspine_zoo.training.recipes import ClassifierPreset, Preset, SegmenterPreset
 from cspine_zoo.training.synthetic_crops import SCENES_A_SHARD
-from cspine_zoo.zoo.manifest import ManifestEntry
+from cspine_zoo.zoo.manifest import Manifest, ManifestEntry
 
 NOT_VALIDATED: Final = "Trained on synthetic CT; not validated on patients."
+NO_WEIGHTS: Final = "There are no weights yet: nothing is known of what this network would answer."
 OWN_STUDIES: Final = "Trained on studies that its makers chose; not validated on any others."
 
 _LIMITATIONS: Final = (
@@ -62,61 +67,15 @@ class Provenance:
         return " ".join(part for part in parts if part)
 
 
-def segmenter_row(preset: SegmenterPreset, provenance: Provenance) -> ManifestEntry:
-    """Row of a vertebra segmenter, files and metrics still empty."""
-    data = (
-        f"{preset.steps * preset.batch:,} synthetic patches of cervical CT at "
-        f"{preset.patches.spacing_mm} mm, made on the fly; averaged weights of the last steps."
-    )
-    return _row(
-        preset,
-        provenance,
-        {
-            "task": "vertebra-segmentation",
-            "labels": ["background", *LEVELS, "T1 and below", "disc"],
-            "training_data": provenance.text(data),
-        },
-    )
-
-
-def classifier_row(preset: ClassifierPreset, provenance: Provenance) -> ManifestEntry:
-    """Row of a fracture classifier, files, metrics and calibration still empty."""
-    data = (
-        f"Up to {preset.shards * SCENES_A_SHARD * len(LEVELS):,} synthetic vertebrae, each seen "
-        "broken and whole."
-    )
-    if not provenance.start:
+def trained_row(preset: Preset, provenance: Provenance) -> ManifestEntry:
+    """Row of what a training run made; files, metrics and calibration are still empty."""
+    synthetic = not provenance.studies
+    if isinstance(preset, ClassifierPreset) and not provenance.start:
         provenance = replace(provenance, start=_IMAGENET)
     return _row(
         preset,
-        provenance,
         {
-            "task": "fracture-classification",
-            "labels": ["fracture"],
-            "training_data": provenance.text(data),
-            "segmenter": preset.segmenter,
-            "calibration": {"method": "none", "temperature": 1.0, "fitted_on": "nothing yet"},
-            "operating_point": {"patient": 0.5, "vertebra": 0.5, "chosen_on": "nothing yet"},
-        },
-    )
-
-
-def _row(
-    preset: SegmenterPreset | ClassifierPreset,
-    provenance: Provenance,
-    of_its_task: Mapping[str, Any],
-) -> ManifestEntry:
-    synthetic = not provenance.studies
-    return ManifestEntry.from_dict(
-        {
-            "name": preset.name,
-            "architecture": {"name": preset.architecture, "arguments": dict(preset.arguments)},
             "parameters": 1,  # counted when the checkpoint is written
-            "preprocess": preset.preprocess.to_dict(),
-            "segmenter": None,
-            "calibration": None,
-            "operating_point": None,
-            "files": [],
             "licence": {
                 "code": "MIT",
                 "weights": "MIT" if synthetic else "as the licence of the studies allows",
@@ -124,11 +83,89 @@ def _row(
                 if synthetic
                 else "the licence of the studies",
             },
+            "training_data": provenance.text(_synthetic_data(preset)),
+            "limitations": list(_LIMITATIONS) if synthetic else [OWN_STUDIES],
+        },
+    )
+
+
+def row_without_weights(preset: Preset) -> ManifestEntry:
+    """Row of a network that nobody has trained or converted weights of yet.
+
+    Raises:
+        WeightsError: its architecture cannot be built.
+    """
+    with torch.device("meta"):
+        network = build(preset.architecture, preset.arguments)
+    ways = f"train them with `cspine-zoo train {preset.name} --data synthetic --out DIR`"
+    if preset.source:
+        ways += (
+            f", or convert a checkpoint of {preset.source} with `cspine-zoo convert FILE.pth "
+            f"--model {preset.name} --out FILE.safetensors`"
+        )
+    return _row(
+        preset,
+        {
+            "parameters": sum(parameter.numel() for parameter in network.parameters()),
+            "licence": {"code": "MIT", "weights": "there are none", "data": "there is none"},
+            "training_data": f"There are no weights yet: {ways}.",
+            "limitations": [NO_WEIGHTS],
+        },
+    )
+
+
+def rows_without_weights(manifest: Manifest) -> Manifest:
+    """A manifest in which every preset has a row; rows with files stay as they are."""
+    rows = {row.name: row for row in manifest}
+    for preset in PRESETS.values():
+        if preset.name not in rows or not rows[preset.name].files:
+            rows[preset.name] = row_without_weights(preset)
+    return Manifest(tuple(rows.values()))
+
+
+def _row(preset: Preset, known: Mapping[str, Any]) -> ManifestEntry:
+    of_its_task = (
+        {
+            "task": "vertebra-segmentation",
+            "labels": ["background", *LEVELS, "T1 and below", "disc"],
+        }
+        if isinstance(preset, SegmenterPreset)
+        else {
+            "task": "fracture-classification",
+            "labels": ["fracture"],
+            "segmenter": preset.segmenter,
+            "calibration": {"method": "none", "temperature": 1.0, "fitted_on": "nothing yet"},
+            "operating_point": {"patient": 0.5, "vertebra": 0.5, "chosen_on": "nothing yet"},
+        }
+    )
+    return ManifestEntry.from_dict(
+        {
+            "name": preset.name,
+            "architecture": {"name": preset.architecture, "arguments": dict(preset.arguments)},
+            "preprocess": preset.preprocess.to_dict(),
+            "segmenter": None,
+            "calibration": None,
+            "operating_point": None,
+            "files": [],
             "metrics": [],
             "golden": None,
             "intended_use": _INTENDED_USE,
-            "limitations": list(_LIMITATIONS) if synthetic else [OWN_STUDIES],
-            "citation": _CITATION,
+            "citation": f"{_CITATION} Network after {preset.source}."
+            if preset.source
+            else _CITATION,
             **of_its_task,
+            **known,
         }
+    )
+
+
+def _synthetic_data(preset: Preset) -> str:
+    if isinstance(preset, SegmenterPreset):
+        return (
+            f"{preset.steps * preset.batch:,} synthetic patches of cervical CT at "
+            f"{preset.patches.spacing_mm} mm, made on the fly; averaged weights of the last steps."
+        )
+    return (
+        f"Up to {preset.shards * SCENES_A_SHARD * len(LEVELS):,} synthetic vertebrae, each seen "
+        "broken and whole."
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.rsna.layout import StudyRow, read_layout
-from cspine_zoo.training.presets import ClassifierPreset, SegmenterPreset
+from cspine_zoo.training.recipes import ClassifierPreset, SegmenterPreset
 from cspine_zoo.training.rsna_crops import TRUTH, RsnaCrops
 from cspine_zoo.training.rsna_patches import RsnaPatches, make_volumes
 from cspine_zoo.training.stored_split import stored_split

@@ -17,7 +17,7 @@ from cspine_zoo.models.registry import build
 from cspine_zoo.preprocess.window import apply_window
 from cspine_zoo.synthetic.patches import Anatomy, Patch, draw_patch
 from cspine_zoo.training.loop import Batch, Run, Schedule, part_size, write_weights
-from cspine_zoo.training.presets import SegmenterPreset
+from cspine_zoo.training.recipes import SegmenterPreset
 
 UNKNOWN: Final = 255
 """Label of voxels that nobody has labelled; they count in no loss."""

@@ -19,7 +19,7 @@ from cspine_zoo.training.augment import augmented
 from cspine_zoo.training.imagenet import start_from_imagenet
 from cspine_zoo.training.loop import Batch, Run, Schedule, part_size, write_weights
 from cspine_zoo.training.mixup import mixed
-from cspine_zoo.training.presets import ClassifierPreset
+from cspine_zoo.training.recipes import ClassifierPreset
 from cspine_zoo.training.records import Vertebrae, dequantised
 
 ENCODER_ARGUMENTS: Final = ("backbone", "in_channels", "features", "encoder_pool")

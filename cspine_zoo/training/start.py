@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from cspine_zoo.errors import UsageError
-from cspine_zoo.training.presets import Preset
+from cspine_zoo.training.recipes import Preset
 from cspine_zoo.zoo.load import load_model
 
 

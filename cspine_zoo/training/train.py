@@ -28,9 +28,9 @@ from cspine_zoo.training.classification import (
 from cspine_zoo.training.crop_cache import RecordSource, make_shards
 from cspine_zoo.training.devices import Devices, is_first
 from cspine_zoo.training.loop import write_weights
-from cspine_zoo.training.presets import ClassifierPreset, Preset, SegmenterPreset
+from cspine_zoo.training.recipes import ClassifierPreset, Preset, SegmenterPreset
 from cspine_zoo.training.records import Vertebrae
-from cspine_zoo.training.rows import Provenance, classifier_row, segmenter_row
+from cspine_zoo.training.rows import Provenance, trained_row
 from cspine_zoo.training.segmentation import (
     PatchSource,
     SegmenterTask,
@@ -61,6 +61,7 @@ _HEAD_ONLY: Final = frozenset(
         "save_every",
         "weights",
         "shuffled_share",
+        "source",
     }
 )
 """Fields of a preset that neither crops nor encoder depend on."""
@@ -135,11 +136,7 @@ def train(job: Job) -> Path:
             studies.text if studies else "",
             start.text if start else "",
         )
-        row = (
-            segmenter_row(job.preset, provenance)
-            if isinstance(job.preset, SegmenterPreset)
-            else classifier_row(job.preset, provenance)
-        )
+        row = trained_row(job.preset, provenance)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         checkpoint.write(network, replace(row, parameters=parameters), path)
     return path

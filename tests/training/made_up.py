@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 
 from cspine_zoo.anatomy import LEVELS
-from cspine_zoo.training.presets import CLASSIFIERS
+from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.records import MAP_PX, Vertebrae, VertebraRecord, record, write_shard
 
 CHANNELS = ("previous", "slice", "next", "mask")
-SMALL = replace(CLASSIFIERS[0].preprocess, size_px=24, n_slices=5)
+SMALL = replace(LIGHT[0].preprocess, size_px=24, n_slices=5)
 TINY = replace(
-    CLASSIFIERS[2],
+    LIGHT[2],
     preprocess=SMALL,
-    arguments=CLASSIFIERS[2].arguments | {"features": 8, "hidden": 4},
+    arguments=LIGHT[2].arguments | {"features": 8, "hidden": 4},
     batch=8,
     encoder_passes=1,
     head_passes=2,

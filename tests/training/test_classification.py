@@ -17,9 +17,10 @@ from cspine_zoo.training.classification import (
     train_head,
     untrained_classifier,
 )
+from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.imagenet import BACKBONE, start_from_imagenet
-from cspine_zoo.training.presets import CHALLENGE, CLASSIFIERS, ClassifierPreset
+from cspine_zoo.training.recipes import CHALLENGE, ClassifierPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, write_shard
 from cspine_zoo.training.slice_encoder import (
     EncoderTask,
@@ -102,13 +103,13 @@ def test_maps_are_learnt_by_cells() -> None:
 
 
 def test_rows_of_one_recipe_share_it_and_others_do_not() -> None:
-    first = fingerprint(CLASSIFIERS[0], [])
-    assert {fingerprint(preset, []) for preset in CLASSIFIERS} == {first}
-    assert fingerprint(replace(CLASSIFIERS[0], weights=CHALLENGE), []) == first
+    first = fingerprint(LIGHT[0], [])
+    assert {fingerprint(preset, []) for preset in LIGHT} == {first}
+    assert fingerprint(replace(LIGHT[0], weights=CHALLENGE), []) == first
     others = [
-        fingerprint(replace(CLASSIFIERS[0], encoder_passes=99), []),
-        fingerprint(replace(CLASSIFIERS[0], families=ALL | {"another"}), []),
-        fingerprint(CLASSIFIERS[0], [b"shapes"]),
+        fingerprint(replace(LIGHT[0], encoder_passes=99), []),
+        fingerprint(replace(LIGHT[0], families=ALL | {"another"}), []),
+        fingerprint(LIGHT[0], [b"shapes"]),
     ]
     assert len({first, *others}) == 4
 
@@ -150,10 +151,8 @@ def _features(values: torch.Tensor, slices: torch.Tensor, known: torch.Tensor) -
 @pytest.mark.parametrize(
     "preset",
     [
-        *(pytest.param(preset, id=preset.name) for preset in CLASSIFIERS),
-        pytest.param(
-            replace(CLASSIFIERS[1], weights=CHALLENGE, shuffled_share=0.5), id="challenge"
-        ),
+        *(pytest.param(preset, id=preset.name) for preset in LIGHT),
+        pytest.param(replace(LIGHT[1], weights=CHALLENGE, shuffled_share=0.5), id="challenge"),
     ],
 )
 def test_a_head_finds_the_slices_that_show_the_fracture(

@@ -8,7 +8,7 @@ import torch
 from sklearn.metrics import log_loss
 
 from cspine_zoo.training.losses import slice_loss, study_loss, vertebra_loss
-from cspine_zoo.training.presets import CHALLENGE, ClassWeights
+from cspine_zoo.training.recipes import CHALLENGE, ClassWeights
 
 
 def _logits(*probabilities: float) -> torch.Tensor:

@@ -5,20 +5,23 @@ import pytest
 from cspine_zoo.models.registry import build
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.unet3d import UNet3D
-from cspine_zoo.training.presets import CLASSIFIERS, PRESETS, SEGMENTER, ClassifierPreset
-from cspine_zoo.training.rows import NOT_VALIDATED, Provenance, classifier_row, segmenter_row
-from cspine_zoo.zoo.manifest import ManifestEntry
+from cspine_zoo.training.classifier_presets import CLASSIFIERS, LIGHT
+from cspine_zoo.training.presets import PRESETS
+from cspine_zoo.training.recipes import ClassifierPreset
+from cspine_zoo.training.rows import NOT_VALIDATED, Provenance, rows_without_weights, trained_row
+from cspine_zoo.training.segmenter_presets import SEGMENTER, SEGMENTERS
+from cspine_zoo.zoo.manifest import ManifestEntry, read_manifest
 
 PROVENANCE = Provenance("cspine-zoo train x", "a CPU", 3.0)
 
 
-@pytest.mark.parametrize("preset", CLASSIFIERS, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", LIGHT, ids=lambda preset: preset.name)
 def test_a_classifier_takes_the_channels_of_its_crops(preset: ClassifierPreset) -> None:
     network = build(preset.architecture, preset.arguments)
     assert isinstance(network, SliceClassifier)
     assert preset.arguments["in_channels"] == len(preset.preprocess.channels)
     assert preset.segmenter == SEGMENTER.name
-    row = classifier_row(preset, PROVENANCE)
+    row = trained_row(preset, PROVENANCE)
     assert ManifestEntry.from_dict(row.to_dict()) == row
     assert row.limitations[0] == NOT_VALIDATED
     assert row.calibration is not None
@@ -27,8 +30,8 @@ def test_a_classifier_takes_the_channels_of_its_crops(preset: ClassifierPreset) 
 
 def test_classifiers_differ_in_their_heads_alone() -> None:
     """Comparing the rows compares heads: everything else is the same."""
-    first = CLASSIFIERS[0]
-    for preset in CLASSIFIERS:
+    first = LIGHT[0]
+    for preset in LIGHT:
         assert preset.preprocess == first.preprocess
         assert (preset.seed, preset.shards, preset.head_passes) == (
             first.seed,
@@ -47,10 +50,18 @@ def test_the_segmenters_patches_fit_its_network() -> None:
     for shape in SEGMENTER.patches.shapes:
         assert all(size % network.divisor == 0 for size in shape)
     assert SEGMENTER.preprocess.spacing_mm == (SEGMENTER.patches.spacing_mm,) * 3
-    row = segmenter_row(SEGMENTER, PROVENANCE)
+    row = trained_row(SEGMENTER, PROVENANCE)
     assert ManifestEntry.from_dict(row.to_dict()) == row
     assert len(row.labels) == SEGMENTER.arguments["out_channels"]
 
 
 def test_presets_go_by_the_name_of_their_row() -> None:
-    assert list(PRESETS) == [SEGMENTER.name, *(preset.name for preset in CLASSIFIERS)]
+    assert all(preset.name == name for name, preset in PRESETS.items())
+    assert len(PRESETS) == len(SEGMENTERS) + len(CLASSIFIERS)
+
+
+def test_the_manifest_has_a_row_for_every_preset() -> None:
+    """`python -m cspine_zoo.training.unweighted` writes those without weights."""
+    manifest = read_manifest()
+    assert rows_without_weights(manifest) == manifest
+    assert {row.name for row in manifest if not row.files} <= set(PRESETS)

@@ -159,7 +159,7 @@ import sys
 for name in {BLOCKED}:
     sys.modules[name] = None
 from cspine_zoo.training.train import train
-from cspine_zoo.training.presets import SEGMENTER
+from cspine_zoo.training.segmenter_presets import SEGMENTER
 from cspine_zoo.training.segmentation import PatchBatches, SyntheticPatches
 from cspine_zoo.training.synthetic_crops import draw_vertebrae
 from dataclasses import replace

@@ -11,7 +11,7 @@ from cspine_zoo.models.registry import build
 from cspine_zoo.synthetic.patches import PatchPreset, draw_patch
 from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.loop import Batch, Run, Schedule
-from cspine_zoo.training.presets import SEGMENTER, preset_named
+from cspine_zoo.training.presets import preset_named
 from cspine_zoo.training.rows import NOT_VALIDATED
 from cspine_zoo.training.segmentation import (
     UNKNOWN,
@@ -19,6 +19,7 @@ from cspine_zoo.training.segmentation import (
     SyntheticPatches,
     segmentation_loss,
 )
+from cspine_zoo.training.segmenter_presets import SEGMENTER
 from cspine_zoo.training.train import Job, train
 from cspine_zoo.zoo.load import load_model
 

@@ -11,12 +11,12 @@ from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.families import ALL
 from cspine_zoo.training import synthetic_crops
-from cspine_zoo.training.presets import CLASSIFIERS
+from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.records import MAP_PX, VertebraRecord, dequantised
 from cspine_zoo.training.rough_masks import coarse_mask
 from cspine_zoo.training.synthetic_crops import draw_vertebrae, slices_with_fracture
 
-SMALL = replace(CLASSIFIERS[0].preprocess, size_px=24, n_slices=5)
+SMALL = replace(LIGHT[0].preprocess, size_px=24, n_slices=5)
 Twins = list[tuple[VertebraRecord, VertebraRecord]]
 
 

@@ -12,7 +12,7 @@ import torch
 
 from cspine_zoo.synthetic.patches import PatchPreset
 from cspine_zoo.training.devices import Devices
-from cspine_zoo.training.presets import SEGMENTER
+from cspine_zoo.training.segmenter_presets import SEGMENTER
 from cspine_zoo.training.slice_encoder import EncoderTask, train_encoder
 from cspine_zoo.training.train import Job, train
 from tests.training.made_up import TINY

@@ -1,0 +1,117 @@
+"""What a preset says: the data, the steps and the rates of one training run, typed by task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from cspine_zoo.preprocess.spec import Preprocess
+from cspine_zoo.synthetic.families import ALL, Families
+from cspine_zoo.synthetic.patches import PatchPreset
+
+
+@dataclass(frozen=True)
+class SegmenterPreset:
+    """Vertebra segmentation, on patches made on the fly.
+
+    Attributes:
+        name: of the manifest row.
+        steps: optimiser steps.
+        batch: patches a step; at least 2, below which torch leaves its fast convolutions.
+        learning_rate: peak, after 3 % warm-up, falling to 0 on a cosine.
+        ema: decay of the averaged weights that are kept.
+        accumulate: parts of a batch that one device takes one after another.
+        save_every: steps between two saved states.
+        source: published system whose network this is; empty for our own.
+    """
+
+    name: str
+    architecture: str
+    arguments: dict[str, Any]
+    preprocess: Preprocess
+    patches: PatchPreset
+    steps: int
+    batch: int = 2
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    ema: float = 0.995
+    accumulate: int = 1
+    save_every: int = 100
+    seed: int = 1
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class ClassWeights:
+    """What each answer counts in the loss.
+
+    Attributes:
+        fractured, whole: of a vertebra.
+        patient_fractured, patient_whole: of the patient's probability, 1 - prod(1 - p); 0 leaves
+            it out.
+    """
+
+    fractured: float = 1.0
+    whole: float = 1.0
+    patient_fractured: float = 0.0
+    patient_whole: float = 0.0
+
+    @property
+    def counts_patients(self) -> bool:
+        """Whether a batch is made of whole studies."""
+        return max(self.patient_fractured, self.patient_whole) > 0
+
+
+CHALLENGE: Final = ClassWeights(2.0, 1.0, 14.0, 7.0)
+"""Weights of RSNA 2022's metric (rsna-2022-cervical-spine-fracture-detection, "Evaluation")."""
+
+
+@dataclass(frozen=True)
+class ClassifierPreset:
+    """Fracture classification of single vertebrae, on a cache of crops.
+
+    The rows share one encoder, trained slice by slice; each row's head learns on its frozen
+    features, in the same steps from the same vertebrae, so that comparing rows compares heads.
+
+    Attributes:
+        name: of the manifest row.
+        segmenter: row whose masks the crops imitate, or are cut by.
+        shards: of the cache of synthetic crops.
+        encoder_passes: epochs over the fractured slices and as many others.
+        head_passes: epochs over the vertebrae.
+        batch: slices (encoder) or vertebrae (head) a step.
+        accumulate: parts of the encoder's batch that one device takes one after another.
+        save_every: the encoder's steps between two saved states.
+        families: of randomisation, of synthetic crops.
+        family_share: chance of each of them in a patient.
+        weights: of the head's loss.
+        mixup_alpha: of the encoder's batches; 0 mixes nothing.
+        shuffled_share: of the head's vertebrae whose slices come in random order.
+        source: published system whose network this is; empty for our own.
+    """
+
+    name: str
+    segmenter: str
+    architecture: str
+    arguments: dict[str, Any]
+    preprocess: Preprocess
+    shards: int = 24
+    encoder_passes: int = 5
+    head_passes: int = 40
+    batch: int = 64
+    encoder_rate: float = 1e-3
+    head_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    ema: float = 0.99
+    accumulate: int = 1
+    save_every: int = 100
+    seed: int = 11
+    families: Families = ALL
+    family_share: float = 0.5
+    weights: ClassWeights = ClassWeights()
+    mixup_alpha: float = 0.0
+    shuffled_share: float = 0.0
+    source: str = ""
+
+
+Preset = SegmenterPreset | ClassifierPreset
