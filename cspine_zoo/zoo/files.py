@@ -18,6 +18,11 @@ def _require(pattern: re.Pattern[str], value: str, what: str) -> None:
         raise ValueError(f"{what}, not {value!r}")
 
 
+def _require_inside(filename: str, place: str) -> None:
+    if not filename or filename.startswith("/") or ".." in filename.split("/"):
+        raise ValueError(f"filename must stay inside the {place}, not {filename!r}")
+
+
 @dataclass(frozen=True)
 class BundledSource:
     """A file that comes with the package, in its weights directory."""
@@ -46,20 +51,33 @@ class HuggingFaceSource:
     def __post_init__(self) -> None:
         _require(_REPOSITORY, self.repo_id, "repo_id must be OWNER/NAME")
         _require(_COMMIT, self.revision, "revision must be a commit of 40 hex digits")
-        if self.filename.startswith("/") or ".." in self.filename.split("/"):
-            raise ValueError(f"filename must stay inside the repository, not {self.filename!r}")
+        _require_inside(self.filename, "repository")
 
 
 @dataclass(frozen=True)
 class DriveSource:
-    """A file that Google Drive shares with anyone who has its identifier."""
+    """A file that Google Drive shares with anyone: by its identifier, or by name in a folder.
+
+    Attributes:
+        file_id: of the file; or
+        folder_id: of a folder that holds it, at any depth, and
+        filename: its name in there, with the folders between: ``"fold0/best.pth"``.
+    """
 
     kind: Literal["gdrive"]
-    file_id: str
+    file_id: str = ""
+    folder_id: str = ""
+    filename: str = ""
     untried: bool = False
 
     def __post_init__(self) -> None:
-        _require(_DRIVE_ID, self.file_id, "file_id must be a Google Drive identifier")
+        if self.folder_id and not self.file_id:
+            _require(_DRIVE_ID, self.folder_id, "folder_id must be a Google Drive identifier")
+            _require_inside(self.filename, "folder")
+        elif self.folder_id or self.filename:
+            raise ValueError("give either file_id, or folder_id and filename")
+        else:
+            _require(_DRIVE_ID, self.file_id, "file_id must be a Google Drive identifier")
 
 
 @dataclass(frozen=True)

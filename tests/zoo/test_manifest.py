@@ -21,6 +21,7 @@ FILE = {
         {"kind": "bundled", "filename": "a.safetensors"},
         {"kind": "huggingface", "repo_id": "o/n", "revision": COMMIT, "filename": "a.safetensors"},
         {"kind": "gdrive", "file_id": "1AbCdEfGhIjKl", "untried": True},
+        {"kind": "gdrive", "folder_id": "1AbCdEfGhIjKl", "filename": "fold0/a.pth"},
         {"kind": "url", "url": "https://example.org/a.safetensors"},
     ],
 }
@@ -74,9 +75,10 @@ def test_every_missing_key_is_named(path: tuple[Any, ...]) -> None:
             continue
         row = _full_row()
         del _at(row, path)[key]
-        with pytest.raises(ManifestError, match=f"'{key}'") as caught:
+        drive = key != "kind" and _at(_full_row(), path).get("kind") == "gdrive"
+        with pytest.raises(ManifestError, match=f"(_id|{key})" if drive else f"'{key}'") as caught:
             ManifestEntry.from_dict(row)
-        assert caught.value.code == "missing_key"
+        assert caught.value.code == ("wrong_value" if drive else "missing_key")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +108,9 @@ def test_every_missing_key_is_named(path: tuple[Any, ...]) -> None:
         (("files", 0, "sources", 1, "revision"), "main", "revision"),
         (("files", 0, "sources", 1, "filename"), "../../a", "filename"),
         (("files", 0, "sources", 2, "file_id"), "a/b", "file_id"),
-        (("files", 0, "sources", 3, "url"), "file:///etc/passwd", "url"),
+        (("files", 0, "sources", 2, "folder_id"), "1AbCdEfGhIjKl", "either file_id"),
+        (("files", 0, "sources", 3, "filename"), "../a.pth", "filename"),
+        (("files", 0, "sources", 4, "url"), "file:///etc/passwd", "url"),
         (("files", 0, "sources", 0, "kind"), "ftp", "kind"),
         (("files", 0, "sources", 0), "bundled", "kind"),
     ],
