@@ -9,20 +9,16 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.small_classifier import logits, small_preset, trained
 from cspine_zoo.synthetic.families import ALL, FIRST, Families
-from cspine_zoo.training.classification import encoder_features, train_head, untrained_classifier
-from cspine_zoo.training.devices import Devices
-from cspine_zoo.training.presets import CLASSIFIERS, ClassifierPreset
-from cspine_zoo.training.records import Vertebrae, VertebraRecord, write_shard
+from cspine_zoo.training.recipes import ClassifierPreset
+from cspine_zoo.training.records import VertebraRecord
 from cspine_zoo.training.shortcuts import mask_only, placebo
-from cspine_zoo.training.slice_encoder import EncoderTask, train_encoder
 from cspine_zoo.training.synthetic_crops import draw_vertebrae
 
 LIMIT = 0.6
@@ -36,22 +32,9 @@ def auc(
     folder: Path,
 ) -> float:
     """Train on one set of patients, judge on the other."""
-    for name, records in (("train", train), ("test", test)):
-        (folder / name).mkdir(parents=True)
-        write_shard(folder / name / "shard-00000", records)
-    devices = Devices(1)
-    task = EncoderTask(preset, folder / "train", folder / "encoder", workers=0)
-    devices.run(train_encoder, task)
-    network = untrained_classifier(preset)
-    network.encoder.load_state_dict(torch.load(task.result, weights_only=True))
-    learnt, judged = (
-        encoder_features(network.encoder, Vertebrae(folder / name), preset, 1, devices.kind)
-        for name in ("train", "test")
-    )
-    trained = train_head(devices.alone(), preset, network, learnt, folder / "head")
-    with torch.inference_mode():
-        logits = trained.score(judged.values[0]).logit
-    return float(roc_auc_score(judged.truth.numpy(), logits.numpy()))
+    network = trained(preset, train, folder)
+    scores = logits(network, [record.images for record in test], preset)
+    return float(roc_auc_score([record.label for record in test], scores))
 
 
 def main() -> None:
@@ -64,10 +47,8 @@ def main() -> None:
     parser.add_argument("--families", choices=["first", "all"], default="first")
     options = parser.parse_args()
     families: Families = ALL if options.families == "all" else FIRST
-    small = replace(CLASSIFIERS[0].preprocess, size_px=options.size, n_slices=9)
-    preset = replace(
-        CLASSIFIERS[0], preprocess=small, encoder_passes=options.passes, batch=32, head_passes=20
-    )
+    preset = small_preset(options.size, options.passes)
+    small = preset.preprocess
     sets = []
     for first, count in ((0, options.patients), (_HELD_OUT_SEED, options.held_out)):
         drawn = [draw_vertebrae(first + n, small, (), families) for n in range(count)]

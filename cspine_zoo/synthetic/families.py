@@ -28,6 +28,7 @@ BEAM_HARDENING: Final = "beam-hardening"
 DEVICES: Final = "devices"
 QUANTUM: Final = "quantum"
 WILD: Final = "wild"
+SOFT_PARTS: Final = "soft-parts"
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         PITCH: "bodies and discs of any height at each level, whatever the width",
@@ -43,12 +44,17 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
         DEVICES: "tables, collars and tubes",
         QUANTUM: "noise that hangs on nothing, blotchy or fine; kernels that lift edges",
         WILD: "one patient in five with tissues of any density",
+        SOFT_PARTS: "vessels with and without contrast, plaques, glands, nodes, swelling",
     }
 )
 """What each family adds."""
 
 FIRST: Final[Families] = frozenset()
-"""The engine as the bundled weights have seen it."""
+"""The first generation of the engine."""
+
+SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS}
+"""The second generation: ``challenge`` was frozen with it, and the bundled classifiers have seen
+it."""
 
 ALL: Final[Families] = frozenset(FAMILIES)
 

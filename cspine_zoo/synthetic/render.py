@@ -21,6 +21,7 @@ from cspine_zoo.synthetic.lookalikes import draw_ossicles
 from cspine_zoo.synthetic.looks import Look, looks_of
 from cspine_zoo.synthetic.randomness import noise, stream
 from cspine_zoo.synthetic.scene import Scene
+from cspine_zoo.synthetic.soft_parts import SoftPart, draw_soft_parts
 from cspine_zoo.synthetic.spine import Vertebra
 from cspine_zoo.synthetic.tissue import TEXTURE_MM
 from cspine_zoo.synthetic.wild import tissues_of
@@ -95,9 +96,23 @@ class _Canvas:
         self.paint(canal, t.fluid)
         self.paint(canal + 3.5, t.cord)
         self.paint(self.field(body.cartilage, 2.0), t.cartilage)
+        parts = draw_soft_parts(self.scene)
+        self._soft_parts([part for part in parts if not part.over_air])
         lung = self.field(body.lungs, SOFT_RESOLUTION_MM)
         self.paint(lung, t.lung + 60 * self.noise(rng, 4.0))
         self.paint(self.field(body.airway, 2.0), t.air)
+        self._soft_parts([part for part in parts if part.over_air])
+
+    def _soft_parts(self, parts: Sequence[SoftPart]) -> None:
+        for part in parts:
+            block = self.lattice.block(part.low, part.high)
+            if block is None:
+                continue
+            region = tuple(slice(a, b) for a, b in zip(*block, strict=True))
+            distance = self.lattice.sample(part.distance, *block, BONE_RESOLUTION_MM)
+            self.hu[region] = torch.lerp(
+                self.hu[region], torch.full_like(distance, part.hu), self.share(distance)
+            )
 
     def discs(self) -> None:
         discs = self.scene.body.discs()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from cspine_zoo.preprocess.spec import Preprocess
-from cspine_zoo.synthetic.families import ALL, Families
+from cspine_zoo.synthetic.families import SECOND, Families
 from cspine_zoo.synthetic.patches import PatchPreset
 
 
@@ -106,7 +106,7 @@ class ClassifierPreset:
     accumulate: int = 1
     save_every: int = 100
     seed: int = 11
-    families: Families = ALL
+    families: Families = SECOND
     family_share: float = 0.5
     weights: ClassWeights = ClassWeights()
     mixup_alpha: float = 0.0

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 
-from cspine_zoo.synthetic.families import ALL
+from cspine_zoo.synthetic.families import ALL, SECOND
 from cspine_zoo.synthetic.study import draw_twins
 from cspine_zoo.synthetic.synthesize import PRESETS
 
@@ -24,5 +24,6 @@ def test_the_challenge_is_the_set_that_was_frozen() -> None:
     np.testing.assert_allclose(thirds, STUDY_HU, atol=0.2)
 
 
-def test_what_is_trained_tuned_and_judged_on_takes_every_family() -> None:
-    assert all(PRESETS[name].families == ALL for name in ("train", "tune", "challenge"))
+def test_what_calibrates_is_drawn_like_what_judges_and_training_sees_more() -> None:
+    assert PRESETS["tune"].families == PRESETS["challenge"].families == SECOND
+    assert PRESETS["train"].families == ALL > SECOND
