@@ -22,7 +22,7 @@ LAYERS = (
     ("cli",),
     ("training",),
     ("evaluation",),
-    ("inference", "export"),
+    ("inference", "export", "conversion"),
     ("zoo",),
     ("preprocess", "models", "synthetic"),
     ("results", "rsna"),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cspine_zoo import __version__
-from cspine_zoo.cli import demo, evaluate, predict, study, synthesize, train, zoo
+from cspine_zoo.cli import convert, demo, evaluate, predict, study, synthesize, train, zoo
 from cspine_zoo.cli.command import Command, Parser
 from cspine_zoo.cli.console import Console
 from cspine_zoo.errors import CSpineZooError
@@ -27,6 +27,7 @@ COMMANDS: Final[tuple[Command, ...]] = (
     synthesize.SYNTHESIZE,
     train.TRAIN,
     evaluate.EVALUATE,
+    convert.CONVERT,
     demo.DEMO,
 )
 

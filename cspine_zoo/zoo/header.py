@@ -20,7 +20,9 @@ _MAX_HEADER: Final = 100_000_000
 _ZIP: Final = "a zip archive, such as torch.save writes"
 _PICKLE: Final = "a Python pickle"
 _HINTS: Final = dict.fromkeys(
-    (_ZIP, _PICKLE), "Pickles can run code and are never loaded here: ask for safetensors."
+    (_ZIP, _PICKLE),
+    "Pickles can run code and are never loaded here: ask for safetensors. A source system's .pth "
+    "file becomes one by cspine-zoo convert.",
 )
 
 # First bytes of what servers, Git and torch.save deliver in place of safetensors.
@@ -86,7 +88,7 @@ def _read(stream: BinaryIO, path: Path) -> Header:
     # The length comes first, so 80 02 00 ... may be a header of 640 bytes as well as a pickle:
     # the brace that must follow decides.
     if start[8:9] != b"{" or length > _MAX_HEADER:
-        what = _what_it_is(start)
+        what = what_it_is(start)
         raise _refused(
             path, "not_safetensors", f"It is {what}, not safetensors.", _HINTS.get(what, "")
         )
@@ -123,7 +125,8 @@ def _end(tensor: Any, path: Path) -> int:
         raise _refused(path, "broken_header", "A tensor has no place in the file.") from error
 
 
-def _what_it_is(start: bytes) -> str:
+def what_it_is(start: bytes) -> str:
+    """In words, what a file that should hold weights is instead, from its first bytes."""
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n")
     if not text:
         return "an empty file"
