@@ -12,7 +12,18 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from cspine_zoo import __version__
-from cspine_zoo.cli import convert, demo, evaluate, predict, study, synthesize, train, zoo
+from cspine_zoo.cli import (
+    convert,
+    demo,
+    evaluate,
+    predict,
+    publish,
+    release,
+    study,
+    synthesize,
+    train,
+    zoo,
+)
 from cspine_zoo.cli.command import Command, Parser
 from cspine_zoo.cli.console import Console
 from cspine_zoo.errors import CSpineZooError
@@ -28,6 +39,9 @@ COMMANDS: Final[tuple[Command, ...]] = (
     train.TRAIN,
     evaluate.EVALUATE,
     convert.CONVERT,
+    release.CALIBRATE,
+    release.BUNDLE,
+    publish.PUBLISH,
     demo.DEMO,
 )
 

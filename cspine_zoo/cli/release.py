@@ -1,0 +1,140 @@
+"""``calibrate`` and ``bundle``: from a trained file to a model of the package."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from pathlib import Path
+
+from cspine_zoo.cli.command import Command, add_device
+from cspine_zoo.cli.console import Console
+from cspine_zoo.errors import UsageError
+
+
+def _add_calibrate_options(parser: ArgumentParser) -> None:
+    parser.add_argument("model", metavar="FILE", help="a classifier's .safetensors file, or a name")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="studies it has not learned from"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="for predictions and NAME.safetensors",
+    )
+    parser.add_argument(
+        "--dataset", metavar="TEXT", help="what the studies are, for the model card"
+    )
+    parser.add_argument("--segmenter", metavar="NAME", help="instead of the row's own")
+    add_device(parser)
+
+
+def _calibrate(options: Namespace, console: Console) -> int:
+    from cspine_zoo.evaluation.calibrate import calibrate
+    from cspine_zoo.zoo import checkpoint
+    from cspine_zoo.zoo.load import load_model
+    from cspine_zoo.zoo.manifest import Calibration, OperatingPoint
+
+    found = calibrate(
+        options.data,
+        options.model,
+        options.out,
+        segmenter=options.segmenter,
+        device=options.device,
+        precision=options.precision,
+    )
+    model = load_model(options.model, "cpu")
+    dataset = options.dataset or f"the studies of {options.data.name}"
+    row = replace(
+        model.entry,
+        calibration=Calibration("temperature", round(found.temperature, 4), dataset),
+        operating_point=OperatingPoint(
+            round(found.patient_threshold, 4),
+            round(found.vertebra_threshold, 4),
+            f"{dataset}; Youden's J",
+        ),
+    )
+    path = options.out / f"{row.name}.safetensors"
+    checkpoint.write(model.network, row, path)
+    console.answer(str(path))
+    return 0
+
+
+def _add_bundle_options(parser: ArgumentParser) -> None:
+    parser.add_argument("model", metavar="FILE", help="a .safetensors file, or a name")
+    parser.add_argument(
+        "--evaluation", type=Path, metavar="DIR", help="of cspine-zoo evaluate: its figures"
+    )
+    parser.add_argument(
+        "--classifier", metavar="NAME", help="of the evaluation, for a segmenter (default: first)"
+    )
+    parser.add_argument(
+        "--dataset", metavar="TEXT", help="what was evaluated on, for the model card"
+    )
+    parser.add_argument(
+        "--limitation",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="put before the row's other limitations; give it again for more",
+    )
+    parser.add_argument("--cards", type=Path, metavar="DIR", help="also write all model cards")
+    parser.add_argument("--manifest", type=Path, metavar="FILE", help="default: the package's own")
+    parser.add_argument("--weights", type=Path, metavar="DIR", help="default: the package's own")
+
+
+def _bundle(options: Namespace, console: Console) -> int:
+    if (options.evaluation is None) != (options.dataset is None):
+        raise UsageError(
+            "usage",
+            "--evaluation and --dataset belong together.",
+            hint="A figure without its data says nothing.",
+        )
+    result = None if options.evaluation is None else _evaluation(options.evaluation)
+    from cspine_zoo.evaluation.figures_of_row import figures_of_row
+    from cspine_zoo.zoo.bundle import bundle
+    from cspine_zoo.zoo.card import write_cards
+    from cspine_zoo.zoo.load import load_model
+    from cspine_zoo.zoo.manifest import read_manifest
+
+    model = load_model(options.model, "cpu")
+    row = model.entry
+    if result is not None:
+        classifier = options.classifier or _first(row.name, result["models"])
+        row = replace(row, metrics=figures_of_row(row, result, classifier, options.dataset))
+    kept = [text for text in row.limitations if text not in options.limitation]
+    row = replace(row, limitations=(*options.limitation, *kept))
+    stored = bundle(model.network, row, weights=options.weights, manifest=options.manifest)
+    if options.cards is not None:
+        write_cards(options.cards, read_manifest(options.manifest))
+    console.answer(f"{stored.name} {stored.files[0].sha256}")
+    return 0
+
+
+def _evaluation(folder: Path) -> dict[str, dict[str, object]]:
+    try:
+        content: dict[str, dict[str, object]] = json.loads((folder / "evaluation.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "no_evaluation",
+            "there is no evaluation.json that can be read.",
+            file=folder.name,
+            hint="cspine-zoo evaluate --out DIR writes it.",
+        ) from error
+    return content
+
+
+def _first(name: str, models: dict[str, object]) -> str:
+    """The row itself, or for a segmenter the first classifier that ran with it."""
+    return name if name in models else next(iter(models), name)
+
+
+CALIBRATE = Command(
+    "calibrate",
+    "give a classifier its temperature and thresholds",
+    _add_calibrate_options,
+    _calibrate,
+)
+BUNDLE = Command("bundle", "put a trained model into the package", _add_bundle_options, _bundle)
