@@ -51,3 +51,18 @@ class AttentionPooling(nn.Module):
         """Weights (N, S) that sum to 1, from features (N, S, F) and logits (N, S)."""
         scores = self.score(torch.tanh(self.transform(features))).squeeze(-1)
         return cast(Tensor, scores).softmax(dim=1)
+
+
+def pooling_of(kind: str, features: int, top_k: int) -> nn.Module:
+    """A pooling by the name that manifest rows use.
+
+    Raises:
+        ValueError: there is no such pooling.
+    """
+    if kind == "attention":
+        return AttentionPooling(features)
+    if kind == "top-k":
+        return TopKPooling(top_k)
+    if kind == "mean":
+        return MeanPooling()
+    raise ValueError(f"pooling is mean, top-k or attention, not {kind!r}")

@@ -1,34 +1,42 @@
-"""One vertebra from its slices: encoder, sequence, pooling and one linear head."""
+"""One vertebra from its slices: encoder, sequence, pooling and head."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Final, cast
 
 from torch import Tensor, nn
 
 from cspine_zoo.models.encoder import SliceEncoder
+from cspine_zoo.models.heads import head_of
 from cspine_zoo.models.outputs import ClassifierOutput
-from cspine_zoo.models.pooling import AttentionPooling, MeanPooling, TopKPooling
-from cspine_zoo.models.sequence import RecurrentSequence
+from cspine_zoo.models.pooling import pooling_of
+from cspine_zoo.models.sequence import RecurrentSequence, SpatialDropout
+
+_POOLED: Final = ("logits", "features")
 
 
 class SliceClassifier(nn.Module):
     """2.5D CNN over a vertebra's slices, with or without a sequence model and attention.
 
-    The head is linear and shared by all slices, so that the vertebra's logit is exactly the
-    weighted mean of its slices' logits: the weights and slice probabilities that are shown as
-    explanation are the computation itself.
+    Where logits are pooled, the vertebra's logit is exactly the weighted mean of its slices'
+    logits: the weights and slice probabilities that are shown as explanation are the computation
+    itself. Where features are pooled, the weights are; a slice's logit is then what the head says
+    of this slice alone.
 
     Args:
         backbone: timm architecture of the slice encoder.
         in_channels: channels of a slice image.
-        features: length of the encoder's projection.
+        features: length of the encoder's projection; None for none.
         sequence: None, ``"gru"`` or ``"lstm"`` (both bidirectional).
         hidden: units in each direction of the sequence model.
         pooling: ``"mean"``, ``"top-k"`` or ``"attention"``.
         top_k: slices that ``"top-k"`` averages.
         dropout: probability before the head.
         encoder_pool: of the slice encoder, over the pixels.
+        layers: of the sequence model.
+        feature_dropout: probability of leaving a feature out of all slices.
+        head: of each slice, see ``head_of``.
+        pooled: ``"logits"`` of the slices or their ``"features"``.
     """
 
     def __init__(  # noqa: PLR0913  each is an argument that manifest rows name
@@ -36,23 +44,32 @@ class SliceClassifier(nn.Module):
         *,
         backbone: str,
         in_channels: int,
-        features: int,
+        features: int | None,
         sequence: str | None,
         hidden: int,
         pooling: str,
         top_k: int = 5,
         dropout: float = 0.2,
         encoder_pool: str = "avg",
+        layers: int = 1,
+        feature_dropout: float = 0.0,
+        head: str = "linear",
+        pooled: str = "logits",
     ) -> None:
         super().__init__()
+        if pooled not in _POOLED:
+            raise ValueError(f"pooled are {' or '.join(_POOLED)}, not {pooled!r}")
+        self.pooled = pooled
         self.encoder = SliceEncoder(backbone, in_channels, features, encoder_pool)
+        self.feature_dropout = SpatialDropout(feature_dropout) if feature_dropout else nn.Identity()
         self.sequence: nn.Module = nn.Identity()
+        width = self.encoder.out_features
         if sequence is not None:
-            recurrent = RecurrentSequence(sequence, features, hidden)
-            self.sequence, features = recurrent, recurrent.out_features
-        self.pooling = _pooling(pooling, features, top_k)
+            recurrent = RecurrentSequence(sequence, width, hidden, layers)
+            self.sequence, width = recurrent, recurrent.out_features
+        self.pooling = pooling_of(pooling, width, top_k)
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(features, 1)
+        self.head = head_of(head, width)
 
     def forward(self, slices: Tensor) -> ClassifierOutput:
         """Score vertebrae (N, S, C, H, W)."""
@@ -60,17 +77,15 @@ class SliceClassifier(nn.Module):
 
     def score(self, features: Tensor) -> ClassifierOutput:
         """Score vertebrae from their encoder features (N, S, F)."""
-        hidden = self.dropout(self.sequence(features))
+        return self.judge(self.sequence(self.feature_dropout(features)))
+
+    def judge(self, read: Tensor) -> ClassifierOutput:
+        """Score vertebrae from what the sequence model made of their slices (N, S, F)."""
+        hidden = self.dropout(read)
         slice_logits = cast(Tensor, self.head(hidden)).squeeze(-1)
         weights = self.pooling(hidden, slice_logits)
-        return ClassifierOutput((weights * slice_logits).sum(dim=1), slice_logits, weights)
-
-
-def _pooling(name: str, features: int, top_k: int) -> nn.Module:
-    if name == "attention":
-        return AttentionPooling(features)
-    if name == "top-k":
-        return TopKPooling(top_k)
-    if name == "mean":
-        return MeanPooling()
-    raise ValueError(f"pooling is mean, top-k or attention, not {name!r}")
+        if self.pooled == "logits":
+            logit = (weights * slice_logits).sum(dim=1)
+        else:
+            logit = self.head((weights[..., None] * hidden).sum(dim=1)).squeeze(-1)
+        return ClassifierOutput(logit, slice_logits, weights)

@@ -17,7 +17,7 @@ from cspine_zoo.preprocess.window import apply_window
 
 Box = tuple[slice, slice, slice]
 
-_STEP_OF_CHANNEL: Final = {"previous": -1, "slice": 0, "next": 1}
+_STEP_OF_CHANNEL: Final = {"-2": -2, "previous": -1, "slice": 0, "next": 1, "+2": 2}
 _MASK: Final = "mask"
 
 
@@ -31,11 +31,13 @@ class VertebraCrop:
             intensity lie in -1 to 1, the mask in 0 to 1.
         positions_mm: float32 (S,), world z of each slice's centre.
         slice_indices: int (S,), the study's slice nearest to each.
+        field_mm: extent of every image along x and y.
     """
 
     images: NDArray[np.float32]
     positions_mm: NDArray[np.float32]
     slice_indices: NDArray[np.int64]
+    field_mm: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,14 @@ class _Sampling:
     columns_mm: FloatArray
     rows_mm: FloatArray
     slices_mm: FloatArray
-    pixel_mm: tuple[float, float]
+    field_mm: tuple[float, float]
+    size_px: int
     neighbour_mm: float
+
+    @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """Along I and J."""
+        return self.field_mm[0] / self.size_px, self.field_mm[1] / self.size_px
 
 
 def vertebra_crop(
@@ -58,7 +66,8 @@ def vertebra_crop(
     """Cut one vertebra out of a study.
 
     ``n_slices`` slices lie at the centres of equal intervals of the mask's extent along K; in
-    plane a rectangle of ``crop_mm`` (x, y) is centred on the mask's bounding box.
+    plane a rectangle of ``crop_mm``, or the square of the mask with its margin, is centred on the
+    mask's bounding box.
 
     Args:
         hu: (I, J, K) in HU, RAS order.
@@ -133,7 +142,7 @@ def crop_in_box(
         stacks[_MASK] = _sample(mask, [*in_plane, depths], box, 0.0)
     positions_mm, slice_indices = _slice_places(geometry, sampling)
     images = np.stack([stacks[name] for name in preprocess.channels], axis=1)
-    return VertebraCrop(images, positions_mm, slice_indices)
+    return VertebraCrop(images, positions_mm, slice_indices, sampling.field_mm)
 
 
 def _sampling(geometry: Geometry, box: Box, preprocess: Preprocess) -> _Sampling:
@@ -145,21 +154,33 @@ def _sampling(geometry: Geometry, box: Box, preprocess: Preprocess) -> _Sampling
             f"crops cannot have the channels {', '.join(preprocess.channels)}",
             hint=f"Channels are {known}, each at most once.",
         )
-    crop_mm, size_px, n_slices = preprocess.crop_mm, preprocess.size_px, preprocess.n_slices
-    if crop_mm is None or size_px is None or n_slices is None or preprocess.neighbour_mm is None:
+    field_mm, size_px = _field(geometry, box, preprocess), preprocess.size_px
+    n_slices, neighbour_mm = preprocess.n_slices, preprocess.neighbour_mm
+    if field_mm is None or size_px is None or n_slices is None or neighbour_mm is None:
         raise ManifestError(
-            "bad_preprocess", "crops need crop_mm, size_px, n_slices and neighbour_mm"
+            "bad_preprocess",
+            "crops need crop_mm or margin_mm, size_px, n_slices and neighbour_mm",
         )
     spacing = geometry.spacing_mm
     x, y, z = ((s.start + s.stop - 1) / 2 * mm for s, mm in zip(box, spacing, strict=True))
     height_mm = (box[2].stop - box[2].start) * spacing[2]
     return _Sampling(
-        columns_mm=x - _interval_centres(crop_mm[0], size_px),
-        rows_mm=y - _interval_centres(crop_mm[1], size_px),
+        columns_mm=x - _interval_centres(field_mm[0], size_px),
+        rows_mm=y - _interval_centres(field_mm[1], size_px),
         slices_mm=z + _interval_centres(height_mm, n_slices),
-        pixel_mm=(crop_mm[0] / size_px, crop_mm[1] / size_px),
-        neighbour_mm=preprocess.neighbour_mm,
+        field_mm=field_mm,
+        size_px=size_px,
+        neighbour_mm=neighbour_mm,
     )
+
+
+def _field(geometry: Geometry, box: Box, preprocess: Preprocess) -> tuple[float, float] | None:
+    """Extent of a crop's images along x and y: pixels are square whatever the vertebra's shape."""
+    if preprocess.margin_mm is None:
+        return preprocess.crop_mm
+    sides = [(box[axis].stop - box[axis].start) * geometry.spacing_mm[axis] for axis in (0, 1)]
+    side = max(sides) + 2 * preprocess.margin_mm
+    return side, side
 
 
 def _interval_centres(extent_mm: float, count: int) -> FloatArray:

@@ -32,14 +32,18 @@ class Preprocess:
         orientation: axis codes of the grid, such as ``"RAS"``.
         spacing_mm: voxel spacing of a segmenter's grid; None for crops.
         window: HU window.
-        crop_mm: (height, width) in mm of a vertebra's axial crop; None for whole volumes.
+        crop_mm: extent in mm along x and y of a vertebra's axial crop, the same for all; None for
+            whole volumes, or where ``margin_mm`` says it.
         size_px: side of a crop's image in pixels.
         n_slices: slices taken along one vertebra.
         neighbour_mm: distance from a slice to its lower and upper neighbour channel.
         channels: what each input channel shows, in order.
+        margin_mm: with it, a crop is the smallest square that holds the vertebra's mask and this
+            much on every side: each vertebra fills its crop, at a scale of its own.
 
     Raises:
-        ValueError: a length or a count is not positive, or there is no channel.
+        ValueError: a length or a count is not positive, there is no channel, or a crop has both
+            an extent and a margin.
     """
 
     orientation: str
@@ -50,6 +54,7 @@ class Preprocess:
     n_slices: int | None
     neighbour_mm: float | None
     channels: tuple[str, ...]
+    margin_mm: float | None = None
 
     def __post_init__(self) -> None:
         if len(self.orientation) != 3 or not set(self.orientation) <= set("RLAPSI"):
@@ -57,9 +62,11 @@ class Preprocess:
         if not self.channels:
             raise ValueError("channels must name at least one input channel")
         lengths = (*(self.spacing_mm or ()), *(self.crop_mm or ()))
-        counts = (self.size_px, self.n_slices, self.neighbour_mm)
+        counts = (self.size_px, self.n_slices, self.neighbour_mm, self.margin_mm)
         if any(value is not None and not 0 < value < math.inf for value in (*lengths, *counts)):
             raise ValueError(f"lengths and counts must be positive, not {self}")
+        if self.crop_mm is not None and self.margin_mm is not None:
+            raise ValueError("a crop has either crop_mm or margin_mm")
 
     @classmethod
     def from_dict(cls, content: dict[str, Any], where: str = "preprocess") -> Preprocess:

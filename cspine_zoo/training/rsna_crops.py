@@ -62,6 +62,11 @@ class RsnaCrops:
         """How many there are."""
         return -(-len(self.rows) // STUDIES_A_SHARD)
 
+    @property
+    def studies(self) -> int:
+        """How many there are, those that cannot be used among them."""
+        return len(self.rows)
+
     def records(self, number: int) -> list[VertebraRecord]:
         """Of one shard; a study that cannot be used is left out, and the log says why."""
         first = number * STUDIES_A_SHARD
@@ -118,8 +123,9 @@ class RsnaCrops:
         if not row.level(level):
             return record(images, 0, level, row.uid, row.twin_of)
         cells = replace(self.preprocess, channels=("mask",), size_px=MAP_PX)
-        shares = crop_in_box(ct.hu, ct.geometry, box, marked[box] & mask, cells).images[:, 0]
-        truth = slices_with_fracture(shares, self.preprocess)
+        place = crop_in_box(ct.hu, ct.geometry, box, marked[box] & mask, cells)
+        shares = place.images[:, 0]
+        truth = slices_with_fracture(shares, place.field_mm)
         if not truth.any():
             return record(images, 1, level, row.uid, row.twin_of)
         shown = (shares * 255).round().astype(np.uint8)

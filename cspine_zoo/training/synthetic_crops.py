@@ -50,6 +50,11 @@ class SyntheticCrops:
     families: Families = FIRST
     family_share: float = 1.0
 
+    @property
+    def studies(self) -> int:
+        """How many there are: every patient is scanned twice."""
+        return 2 * SCENES_A_SHARD * self.shards
+
     def records(self, number: int) -> list[VertebraRecord]:
         """Of one shard."""
         first = self.seed * 1_000_003 + number * SCENES_A_SHARD
@@ -125,8 +130,9 @@ def _twins(
     box = misjudged_box(frame, geometry, stream(seed, "box", level))
     fracture = broken.rendered.fractures[box].numpy() == LABEL_OF[level]
     cells = replace(preprocess, channels=("mask",), size_px=MAP_PX)
-    shares = crop_in_box(broken.hu, geometry, box, fracture, cells).images[:, 0]
-    truth = slices_with_fracture(shares, preprocess)
+    crop = crop_in_box(broken.hu, geometry, box, fracture, cells)
+    shares = crop.images[:, 0]
+    truth = slices_with_fracture(shares, crop.field_mm)
     if not truth.any():
         return []
     images = {
@@ -149,10 +155,12 @@ def _twins(
     ]
 
 
-def slices_with_fracture(shares: NDArray[np.float32], preprocess: Preprocess) -> NDArray[np.bool_]:
+def slices_with_fracture(
+    shares: NDArray[np.float32], field_mm: tuple[float, float]
+) -> NDArray[np.bool_]:
     """Slices whose share of fracture in each cell (S, M, M) adds up to enough to be seen."""
-    height, width = preprocess.crop_mm or (0.0, 0.0)
-    seen: NDArray[np.bool_] = shares.mean(axis=(1, 2)) * height * width > _VISIBLE_MM2
+    area_mm2 = field_mm[0] * field_mm[1]
+    seen: NDArray[np.bool_] = shares.mean(axis=(1, 2)) * area_mm2 > _VISIBLE_MM2
     return seen
 
 
