@@ -15,6 +15,9 @@ DISC: Final = 9
 LABEL_OF: Final = {level: index + 1 for index, level in enumerate(LEVELS)}
 LEVEL_OF: Final = {label: level for level, label in LABEL_OF.items()}
 
+CLASSES: Final = ("background", *LEVELS, "T1 and below", "disc")
+"""What segmenters' rows call their classes; the index of a name is its label."""
+
 PATIENT_OVERALL: Final = "patient_overall"
 
 MINIMUM_FOUND_MM3: Final = 1000.0

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume, Notice
 from cspine_zoo.errors import ManifestError, UsageError
-from cspine_zoo.inference.blocks import segment_volume
+from cspine_zoo.inference.blocks import volume_logits
 from cspine_zoo.inference.body import body_box
+from cspine_zoo.inference.decide import decide
 from cspine_zoo.inference.extent import LevelExtent, level_extents
 from cspine_zoo.inference.loading import ModelLike, Progress, find_model
 from cspine_zoo.inference.naming import name_levels, no_cervical_spine
 from cspine_zoo.inference.precision import resolve_precision
 from cspine_zoo.inference.upsample import to_study_grid
+from cspine_zoo.models.segmenter import Segmenter
 from cspine_zoo.preprocess.resample import resample
 from cspine_zoo.preprocess.spec import Preprocess
 from cspine_zoo.preprocess.window import apply_window
@@ -92,10 +94,11 @@ def segment_with(
     prepared = perf_counter()
     _tell(progress, "prepare", 1.0)
 
-    voxels = segment_volume(
-        model.network, windowed, model.device, precision, _share_of(progress, 0.9)
-    )
+    share = _share_of(progress, 0.9)
+    logits = volume_logits(_network(model), windowed, model.device, precision, share)
     del windowed
+    voxels = decide(logits, model.entry.labels)
+    del logits
     naming = name_levels(voxels.labels, grid)
     labels, spine_box = to_study_grid(naming.labels, voxels.bone, grid, ct.geometry)
     del voxels
@@ -140,6 +143,16 @@ def _prepare(ct: CTVolume, preprocess: Preprocess) -> tuple[NDArray[np.float32],
     body = ct.geometry.cropped([s.start for s in box], [s.stop - s.start for s in box])
     grid = body.with_spacing(preprocess.spacing_mm)
     return apply_window(resample(ct.hu[box], body, grid), preprocess.window), grid
+
+
+def _network(model: ZooModel) -> Segmenter:
+    if not isinstance(model.network, Segmenter):
+        raise ManifestError(
+            "bad_architecture",
+            f"{model.entry.architecture.name} cannot segment volumes",
+            file=model.entry.name,
+        )
+    return model.network
 
 
 def _missing(levels: tuple[LevelExtent, ...]) -> list[Notice]:

@@ -8,11 +8,17 @@ from typing import Any, Final
 from torch import nn
 
 from cspine_zoo.errors import WeightsError
+from cspine_zoo.models.crop_localizer import CropLocalizer
 from cspine_zoo.models.slice_classifier import SliceClassifier
+from cspine_zoo.models.slice_segmenter import SliceSegmenter
 from cspine_zoo.models.unet3d import UNet3D
+from cspine_zoo.models.volume_segmenter import VolumeSegmenter
 
 ARCHITECTURES: Final[Mapping[str, Callable[..., nn.Module]]] = {
     "unet3d": UNet3D,
+    "slice-segmenter": SliceSegmenter,
+    "volume-segmenter": VolumeSegmenter,
+    "crop-localizer": CropLocalizer,
     "slice-classifier": SliceClassifier,
 }
 

@@ -49,9 +49,18 @@ class UNet3D(nn.Module):
         self.head = nn.Conv3d(channels, out_channels * fold**3, kernel_size=1)
 
     @property
-    def divisor(self) -> int:
-        """Every spatial size of the input must be a multiple of this."""
-        return int(self.fold * 2 ** (len(self.encoders) - 1))
+    def divisors(self) -> tuple[int, int, int]:
+        """Sizes along I, J and K must be multiples of these."""
+        divisor = int(self.fold * 2 ** (len(self.encoders) - 1))
+        return divisor, divisor, divisor
+
+    @property
+    def largest_block(self) -> int:
+        """Voxels at once: about 1 GB of features at 16 channels in float32.
+
+        Naming the levels wants the whole neck in view: a block is as large as memory allows.
+        """
+        return 2_000_000
 
     def forward(self, volume: Tensor) -> Tensor:
         """Map (N, C, I, J, K) to logits (N, classes, I, J, K)."""

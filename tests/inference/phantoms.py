@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from cspine_zoo.anatomy import THORACIC
+from cspine_zoo.anatomy import CLASSES, THORACIC
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.inference.body import body_box
@@ -87,6 +87,8 @@ class PaintedSegmenter(nn.Module):
         super().__init__()
         self.labels = torch.from_numpy(labels.astype(np.int64))
         self.scale = nn.Parameter(torch.tensor(8.0))
+        self.divisors = (16, 16, 16)
+        self.largest_block = 2_000_000
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         names = torch.zeros(volume.shape[2:], dtype=torch.int64)
@@ -129,7 +131,7 @@ def entry(name: str, preprocess: Preprocess, **changes: object) -> ManifestEntry
         "architecture": Architecture("unet3d", {}),
         "parameters": 1,
         "preprocess": preprocess,
-        "labels": (),
+        "labels": CLASSES,
         "segmenter": None,
         "calibration": None,
         "operating_point": None,

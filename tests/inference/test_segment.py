@@ -9,14 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from cspine_zoo.anatomy import LEVELS
+from cspine_zoo.anatomy import CLASSES, LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.errors import StudyRejected, UsageError
-from cspine_zoo.inference.blocks import OVERLAP, block_shape, block_starts, segment_volume
+from cspine_zoo.inference.blocks import OVERLAP, block_shape, block_starts, volume_logits
 from cspine_zoo.inference.body import body_box
+from cspine_zoo.inference.decide import decide
 from cspine_zoo.inference.segment import Segmentation, segment
-from cspine_zoo.models.registry import build
+from cspine_zoo.models.unet3d import UNet3D
 from tests.inference.phantoms import ct_of, grid, paint, painted_segmenter, spine
 
 
@@ -128,49 +129,62 @@ def test_the_body_box_leaves_out_air_and_noise() -> None:
 class Local(nn.Module):
     """Answers from single voxels: blocks must agree with the whole, blended or not."""
 
-    def __init__(self) -> None:
+    divisors = (16, 8, 1)
+
+    def __init__(self, largest_block: int) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.largest_block = largest_block
         self.head = nn.Conv3d(1, 10, 1)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        assert all(n % d == 0 for n, d in zip(volume.shape[2:], self.divisors, strict=True))
         return self.head(volume)
+
+
+CPU = torch.device("cpu")
 
 
 def test_blocks_blend_into_the_whole() -> None:
     volume = np.random.default_rng(0).uniform(-1, 1, (40, 50, 150)).astype(np.float32)
     told: list[float] = []
-    cpu = torch.device("cpu")
-    whole = segment_volume(Local(), volume, cpu, "float32", lambda share: None)
-    parts = segment_volume(Local(), volume, cpu, "float32", told.append, largest_block=200_000)
-    assert whole.labels.shape == volume.shape
+    whole = volume_logits(Local(10**9), volume, CPU, "float32", lambda share: None)
+    parts = volume_logits(Local(200_000), volume, CPU, "float32", told.append)
+    assert whole.shape == (10, *volume.shape)
     assert len(told) > 1
     assert told[-1] == 1
-    np.testing.assert_allclose(parts.bone, whole.bone, atol=1e-5)
-    assert (parts.labels != whole.labels).mean() < 1e-4
+    torch.testing.assert_close(parts, whole, atol=1e-5, rtol=1e-5)
+
+
+class SmallBlocks(UNet3D):
+    largest_block = 120_000
 
 
 def test_a_real_network_in_blocks_stays_close_to_the_whole() -> None:
-    torch.manual_seed(0)
-    network = build("unet3d", {"in_channels": 1, "out_channels": 10, "widths": [4, 4, 4]}).eval()
     volume = np.random.default_rng(0).uniform(-1, 1, (32, 32, 160)).astype(np.float32)
-    cpu = torch.device("cpu")
-    whole = segment_volume(network, volume, cpu, "float32", lambda share: None)
-    parts = segment_volume(network, volume, cpu, "float32", lambda share: None, 120_000)
-    assert np.abs(parts.bone - whole.bone).max() < 0.02
+    bone = []
+    for kind in (UNet3D, SmallBlocks):
+        torch.manual_seed(0)
+        network = kind(1, 10, [4, 4, 4]).eval()
+        logits = volume_logits(network, volume, CPU, "float32", lambda share: None)
+        bone.append(decide(logits, CLASSES).bone)
+    assert np.abs(bone[0] - bone[1]).max() < 0.02
 
 
 @pytest.mark.parametrize("shape", [(96, 112, 160), (304, 160, 208), (16, 16, 800), (160, 160, 160)])
-def test_blocks_cover_everything_and_are_small_enough(shape: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("divisors", [(16, 16, 16), (16, 16, 1)], ids=str)
+def test_blocks_cover_everything_and_are_small_enough(
+    shape: tuple[int, int, int], divisors: tuple[int, int, int]
+) -> None:
     limit = 600_000
-    block = block_shape(shape, limit)
+    block = block_shape(shape, limit, divisors)
     assert np.prod(block) <= limit
-    for whole, size in zip(shape, block, strict=True):
-        starts = block_starts(whole, size)
+    for whole, size, divisor in zip(shape, block, divisors, strict=True):
+        starts = block_starts(whole, size, divisor)
         assert starts[0] == 0
         assert starts[-1] + size == whole
         assert all(b - a <= size - OVERLAP for a, b in itertools.pairwise(starts))
-        assert all(start % 16 == 0 for start in starts)
+        assert all(start % divisor == 0 for start in starts)
 
 
 def test_levels_are_those_of_the_house() -> None:

@@ -2,8 +2,6 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,63 +11,29 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cspine_zoo.errors import WeightsError
+from cspine_zoo.inference.precision import to_input
 from cspine_zoo.models.outputs import ClassifierOutput
 from cspine_zoo.models.registry import ARCHITECTURES, build
-
-_CLASSES = 10
-_SLICES = 4
-_NETWORKS: dict[str, nn.Module] = {}
-_EACH_PART_ONCE = ((None, "mean"), ("gru", "top-k"), ("lstm", "attention"))
-
-
-@dataclass(frozen=True)
-class Case:
-    """One architecture with arguments that keep it small, and an input for it."""
-
-    name: str
-    architecture: str
-    arguments: dict[str, Any]
-    shape: tuple[int, ...]
-
-    def network(self) -> nn.Module:
-        """The case's network, made once; whoever changes it takes a copy."""
-        if self.name not in _NETWORKS:
-            torch.manual_seed(3)
-            _NETWORKS[self.name] = build(self.architecture, self.arguments)
-        return _NETWORKS[self.name]
-
-    def batch(self) -> Tensor:
-        return torch.randn(self.shape, generator=torch.Generator().manual_seed(4))
-
-
-def _unet(fold: int) -> Case:
-    arguments = {"in_channels": 1, "out_channels": _CLASSES, "widths": [4, 6], "fold": fold}
-    return Case(f"unet3d-fold{fold}", "unet3d", arguments, (2, 1, 8, 12, 16))
-
-
-def _classifier(sequence: str | None, pooling: str) -> Case:
-    arguments = {
-        "backbone": "tf_efficientnet_lite0",
-        "in_channels": 4,
-        "features": 8,
-        "sequence": sequence,
-        "hidden": 5,
-        "pooling": pooling,
-        "top_k": 2,
-    }
-    return Case(f"{sequence}-{pooling}", "slice-classifier", arguments, (2, _SLICES, 4, 32, 32))
-
-
-SEGMENTERS = [_unet(1), _unet(2)]
-CLASSIFIERS = [
-    _classifier(*choice)
-    for choice in product((None, "gru", "lstm"), ("mean", "top-k", "attention"))
-]
-CASES = [*SEGMENTERS, *CLASSIFIERS]
+from cspine_zoo.models.segmenter import Segmenter
+from tests.models.cases import (
+    CASES,
+    CLASSES,
+    CLASSIFIERS,
+    LOCALIZERS,
+    QUICK,
+    SEGMENTERS,
+    SLICES,
+    Case,
+    classifier,
+)
 
 
 def _named(cases: list[Case]) -> Callable[..., Any]:
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)
+
+
+def _generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def _logits(output: Tensor | ClassifierOutput) -> Tensor:
@@ -98,18 +62,52 @@ def test_a_prediction_repeats_itself_and_does_not_depend_on_the_batch(case: Case
 @_named(CASES)
 def test_gradient_reaches_every_parameter(case: Case) -> None:
     network, batch = copy.deepcopy(case.network()).train(), case.batch()
+    for parameter in network.parameters():
+        if parameter.ndim == 1:  # some norms begin at 0, some biases below it
+            parameter.data += torch.rand(parameter.shape, generator=_generator(6))
     logits = _logits(network(batch))
+    assert logits.dtype == torch.float32
     weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(5))
     (logits * weights).sum().backward()
     still = [
         name
         for name, parameter in network.named_parameters()
-        if parameter.grad is None or not bool(parameter.grad.abs().sum() > 0)
+        if parameter.requires_grad
+        and (parameter.grad is None or not bool(parameter.grad.abs().sum() > 0))
     ]
     assert not still
+    assert all(parameter.grad is None for parameter in frozen(network))
 
 
-@_named([*SEGMENTERS, *(_classifier(*choice) for choice in _EACH_PART_ONCE)])
+def frozen(network: nn.Module) -> list[nn.Parameter]:
+    """Parameters that published checkpoints hold and nothing reads."""
+    return [parameter for parameter in network.parameters() if not parameter.requires_grad]
+
+
+@_named([*SEGMENTERS, *LOCALIZERS])
+def test_what_a_network_only_carries_changes_no_answer(case: Case) -> None:
+    network = copy.deepcopy(case.network())
+    before = _run(network, case.batch())
+    assert bool(frozen(network)) == ("carried" in case.arguments)
+    for parameter in frozen(network):
+        parameter.data.fill_(float("nan"))
+    assert torch.equal(_run(network, case.batch()), before)
+
+
+@_named(QUICK)
+def test_layout_in_memory_and_half_precision_change_little(case: Case) -> None:
+    """``to_input`` lays inputs out; bfloat16 has 8 bits, and what comes out stays float-sized."""
+    network, batch = case.network(), case.batch()
+    plain = _run(network, batch)
+    inner = batch.flatten(0, 1) if case in CLASSIFIERS + LOCALIZERS else batch
+    laid = to_input(inner, torch.device("cpu")).reshape(batch.shape)
+    torch.testing.assert_close(_run(network, laid), plain, atol=1e-4, rtol=1e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = _run(network, batch).float()
+    assert float((half.sigmoid() - plain.sigmoid()).abs().max()) < 0.03
+
+
+@_named(QUICK)
 def test_weights_survive_a_file(case: Case, tmp_path: Path) -> None:
     network = case.network()
     before = _run(network, case.batch())
@@ -124,8 +122,22 @@ def test_weights_survive_a_file(case: Case, tmp_path: Path) -> None:
 @_named(SEGMENTERS)
 def test_a_segmenter_labels_every_voxel(case: Case) -> None:
     network = case.network()
-    assert _run(network, case.batch()).shape == (2, _CLASSES, *case.shape[2:])
-    assert all(size % int(network.divisor) == 0 for size in case.shape[2:])
+    assert isinstance(network, Segmenter)
+    assert network.largest_block >= torch.Size(case.shape).numel()
+    smallest = torch.zeros(1, 1, *network.divisors)
+    for batch in (case.batch(), smallest):
+        answer = _run(network, batch)
+        assert answer.shape == (len(batch), CLASSES, *batch.shape[2:])
+    assert all(n % d == 0 for n, d in zip(case.shape[2:], network.divisors, strict=True))
+
+
+@_named(LOCALIZERS)
+def test_a_localizer_judges_every_pixel_of_every_slice(case: Case) -> None:
+    network, batch = case.network(), case.batch()
+    together = _run(network, batch)
+    assert together.shape == (2, SLICES, *case.shape[3:])
+    alone = _run(network, batch[:, 1:2])
+    torch.testing.assert_close(alone, together[:, 1:2], atol=1e-5, rtol=1e-4)
 
 
 @_named(CLASSIFIERS)
@@ -133,7 +145,7 @@ def test_the_logit_is_the_weighted_mean_of_the_slices(case: Case) -> None:
     with torch.inference_mode():
         output: ClassifierOutput = case.network().eval()(case.batch())
     assert output.logit.shape == (2,)
-    assert output.slice_logits.shape == output.slice_weights.shape == (2, _SLICES)
+    assert output.slice_logits.shape == output.slice_weights.shape == (2, SLICES)
     assert bool((output.slice_weights >= 0).all())
     torch.testing.assert_close(output.slice_weights.sum(1), torch.ones(2))
     expected = (output.slice_weights * output.slice_logits).sum(1)
@@ -144,11 +156,11 @@ def test_the_logit_is_the_weighted_mean_of_the_slices(case: Case) -> None:
 def test_poolings_differ_in_what_they_look_at(pooling: str) -> None:
     with torch.inference_mode():
         output: ClassifierOutput = (
-            _classifier(None, pooling).network().eval()(_classifier(None, pooling).batch())
+            classifier(None, pooling).network().eval()(classifier(None, pooling).batch())
         )
     weights = output.slice_weights[0]
     if pooling == "mean":
-        assert torch.equal(weights, torch.full((_SLICES,), 1 / _SLICES))
+        assert torch.equal(weights, torch.full((SLICES,), 1 / SLICES))
     elif pooling == "top-k":
         chosen = output.slice_logits[0].topk(2).indices
         assert weights[chosen].tolist() == [0.5, 0.5]
@@ -185,7 +197,7 @@ def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
     ids=str,
 )
 def test_wrong_arguments_are_an_error_of_the_row(changes: dict[str, str]) -> None:
-    arguments = _classifier(None, "mean").arguments | changes
+    arguments = classifier(None, "mean").arguments | changes
     with pytest.raises(WeightsError) as caught:
         build("slice-classifier", arguments)
     assert caught.value.code == "bad_architecture"

@@ -48,7 +48,7 @@ def test_the_segmenters_patches_fit_its_network() -> None:
     network = build(SEGMENTER.architecture, SEGMENTER.arguments)
     assert isinstance(network, UNet3D)
     for shape in SEGMENTER.patches.shapes:
-        assert all(size % network.divisor == 0 for size in shape)
+        assert all(n % d == 0 for n, d in zip(shape, network.divisors, strict=True))
     assert SEGMENTER.preprocess.spacing_mm == (SEGMENTER.patches.spacing_mm,) * 3
     row = trained_row(SEGMENTER, PROVENANCE)
     assert ManifestEntry.from_dict(row.to_dict()) == row

@@ -1,0 +1,27 @@
+"""Where a vertebra is broken: a 2D network over the slices of its crop."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from cspine_zoo.models.encoder_decoder import EncoderDecoder, Plan
+
+
+class CropLocalizer(nn.Module):
+    """Segments the fractured region on every slice of a crop, each for itself.
+
+    Args:
+        in_channels: channels of a slice image; neighbouring slices may be among them.
+        plan: arguments of ``Plan`` but ``out_channels``, which is one.
+    """
+
+    def __init__(self, *, in_channels: int, **plan: Any) -> None:
+        super().__init__()
+        self.network = EncoderDecoder(Plan(out_channels=1, **plan), in_channels)
+
+    def forward(self, slices: Tensor) -> Tensor:
+        """Map crops (N, S, C, H, W) to logits of fracture (N, S, H, W)."""
+        logits: Tensor = self.network(slices.flatten(0, 1))
+        return cast(Tensor, logits[:, 0].unflatten(0, slices.shape[:2]))
