@@ -5,7 +5,12 @@ STAMP := $(VENV)/.installed
 # JOBS: test processes; each may hold a model, so two fit a small machine.
 JOBS ?= 2
 
-.PHONY: demo test test-slow test-all bench-read catalogue install lint types wheel clean
+# OWNER: whom the published weights belong to on the Hub; MANIFEST and CARDS: what is updated.
+OWNER ?=
+MANIFEST ?= weights_manifest.json
+CARDS ?= docs/models
+
+.PHONY: demo test test-slow test-all bench-read catalogue release-weights install lint types wheel clean
 
 demo: $(STAMP) ## open the page, with a sample study that runs at once
 	$(BIN)/cspine-zoo demo
@@ -24,6 +29,16 @@ catalogue: $(STAMP) ## every odd and hostile input: how it ends, in what time an
 
 bench-read: $(STAMP) ## reading against the least that it could cost, as ratios
 	$(BIN)/python -m benchmarks.reading
+
+release-weights: $(STAMP) ## every bundled model to the Hub: make release-weights OWNER=somebody
+	@test -n "$(OWNER)" || { echo "make release-weights OWNER=somebody" >&2; exit 2; }
+	for name in $$($(BIN)/python -c "import cspine_zoo as cz; \
+	    print(*(row.name for row in cz.list_models() if row.available == 'bundled'))"); do \
+	    $(BIN)/cspine-zoo publish $$name --repo-id $(OWNER)/$$name --manifest $(MANIFEST) || exit 1; \
+	done
+	$(BIN)/python -c "from pathlib import Path; from cspine_zoo.zoo.card import write_cards; \
+	    from cspine_zoo.zoo.manifest import read_manifest; \
+	    write_cards(Path('$(CARDS)'), read_manifest(Path('$(MANIFEST)')))"
 
 install: $(STAMP)
 

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cspine_zoo.cli.command import Command, add_json
 from cspine_zoo.cli.console import Console, aligned
 from cspine_zoo.errors import UsageError, WeightsError
+
+if TYPE_CHECKING:
+    from cspine_zoo.zoo.watch import Arrived, Watch
+
+
+def watch(console: Console) -> Watch:
+    """A watch that shows on stderr how far each file is."""
+    from cspine_zoo.zoo.watch import Watch
+
+    def show(arrived: Arrived) -> None:
+        megabytes = f"{arrived.size / 1e6:.1f} MB from {arrived.source}"
+        console.progress(f"{arrived.name}: {megabytes}", arrived.received / arrived.size)
+
+    return Watch(show)
 
 
 def _add_models_options(parser: ArgumentParser) -> None:
@@ -71,7 +86,7 @@ def _download(options: Namespace, console: Console) -> int:
         )
     from cspine_zoo.zoo.verify import download
 
-    for path in download(options.names, options.dest):
+    for path in download(options.names, options.dest, watch=watch(console)):
         console.answer(str(path))
     return 0
 
@@ -85,7 +100,7 @@ def _add_verify_options(parser: ArgumentParser) -> None:
 def _verify(options: Namespace, console: Console) -> int:
     from cspine_zoo.zoo.verify import verify_weights
 
-    rows = verify_weights(options.names, repair=options.repair)
+    rows = verify_weights(options.names, repair=options.repair, watch=watch(console))
     if console.json:
         console.answer_json([row.to_dict() for row in rows])
     else:

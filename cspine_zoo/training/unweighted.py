@@ -9,9 +9,8 @@ from pathlib import Path
 
 from cspine_zoo.resources import manifest_path
 from cspine_zoo.training.rows import rows_without_weights
-from cspine_zoo.zoo.bundle import write_manifest
 from cspine_zoo.zoo.card import write_cards
-from cspine_zoo.zoo.manifest import Manifest, read_manifest
+from cspine_zoo.zoo.manifest import Manifest, read_manifest, write_manifest
 
 
 def write_rows(manifest: Path, cards: Path) -> Manifest:

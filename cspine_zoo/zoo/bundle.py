@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from cspine_zoo.zoo import checkpoint, golden
 from cspine_zoo.zoo.cache import Shelf
 from cspine_zoo.zoo.files import BundledSource
 from cspine_zoo.zoo.load import load_entry
-from cspine_zoo.zoo.manifest import Manifest, ManifestEntry, read_manifest
+from cspine_zoo.zoo.manifest import ManifestEntry, read_manifest, write_manifest
 
 
 def bundle(
@@ -43,7 +42,7 @@ def bundle(
     """
     path = (weights or weights_dir()) / f"{entry.name}.safetensors"
     manifest = manifest or manifest_path()
-    _with_row(read_manifest(manifest), entry)  # refused before anything is written
+    read_manifest(manifest).with_row(entry)  # refused before anything is written
     draft = path.with_suffix(".draft")
     try:
         stored = checkpoint.write(network, entry, draft)
@@ -54,17 +53,5 @@ def bundle(
     row = checkpoint.write(read_back, complete, path)
     source = BundledSource("bundled", path.name)
     row = row.with_files(replace(row.files[0], sources=(source,)))
-    write_manifest(_with_row(read_manifest(manifest), row), manifest)
+    write_manifest(read_manifest(manifest).with_row(row), manifest)
     return row
-
-
-def write_manifest(manifest: Manifest, path: Path) -> None:
-    """Write all rows as JSON that ``read_manifest`` reads back."""
-    rows = [row.to_dict() for row in manifest]
-    text = json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    path.write_text(text, encoding="utf-8")
-
-
-def _with_row(manifest: Manifest, row: ManifestEntry) -> Manifest:
-    rows = {known.name: known for known in manifest}
-    return Manifest(tuple((rows | {row.name: row}).values()))

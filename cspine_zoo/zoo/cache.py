@@ -11,6 +11,7 @@ from cspine_zoo.resources import weights_dir
 from cspine_zoo.zoo.files import BundledSource, WeightFile
 
 CACHE_VARIABLE: Final = "CSPINE_ZOO_CACHE"
+SHARED_VARIABLE: Final = "CSPINE_ZOO_SHARED_CACHE"
 OFFLINE_VARIABLES: Final = ("CSPINE_ZOO_OFFLINE", "HF_HUB_OFFLINE")
 
 
@@ -22,11 +23,13 @@ class Shelf:
         cache: directory of downloaded files; made when the first one arrives.
         bundled: directory of the files that came with the package.
         offline: no request is made.
+        shared: directories like ``cache`` that are only read, such as a cluster's.
     """
 
     cache: Path
     bundled: Path
     offline: bool
+    shared: tuple[Path, ...] = ()
 
     @classmethod
     def open(
@@ -39,7 +42,8 @@ class Shelf:
             offline: without it, ``CSPINE_ZOO_OFFLINE`` or ``HF_HUB_OFFLINE``.
         """
         cache = default_cache() if cache_dir is None else Path(cache_dir).expanduser()
-        return cls(cache, weights_dir(), offline_asked() if offline is None else offline)
+        offline = offline_asked() if offline is None else offline
+        return cls(cache, weights_dir(), offline, shared_caches())
 
     def address(self, name: str, file: WeightFile) -> Path:
         """Where a downloaded file is kept: by model and content, so that no two can be mixed."""
@@ -55,7 +59,10 @@ class Shelf:
 
     def cached_copies(self, name: str, file: WeightFile) -> list[Path]:
         """Where the cache may hold it: at its address, or put there by hand or ``download``."""
-        return [self.address(name, file), self.cache / file.filename]
+        place = self.address(name, file).relative_to(self.cache)
+        return [
+            cache / path for cache in (self.cache, *self.shared) for path in (place, file.filename)
+        ]
 
 
 def is_here(path: Path, file: WeightFile) -> bool:
@@ -77,6 +84,12 @@ def default_cache() -> Path:
         return Path(own).expanduser()
     user = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (user if user.is_absolute() else Path.home() / ".cache") / "cspine_zoo"
+
+
+def shared_caches() -> tuple[Path, ...]:
+    """The directories of ``CSPINE_ZOO_SHARED_CACHE``, separated as in ``PATH``."""
+    listed = os.environ.get(SHARED_VARIABLE, "").split(os.pathsep)
+    return tuple(Path(directory).expanduser() for directory in listed if directory)
 
 
 def offline_asked() -> bool:

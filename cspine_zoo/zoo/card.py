@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Final
 
 from cspine_zoo.zoo.files import WeightFile
 from cspine_zoo.zoo.manifest import Manifest, ManifestEntry, Metric, read_manifest
 from cspine_zoo.zoo.sources import HUB, address
+
+_SPDX: Final = re.compile(r"[a-z0-9.+-]+")
 
 
 def card(entry: ManifestEntry) -> str:
@@ -26,6 +30,33 @@ def card(entry: ManifestEntry) -> str:
     )
     body = "\n\n".join(f"## {title}\n\n{text}" for title, text in sections if text)
     return f"# {entry.name}\n\n{_summary(entry)}\n\n{body}\n"
+
+
+def hub_card(entry: ManifestEntry) -> str:
+    """The model card as the README of a Hugging Face repository, with the hub's metadata."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    task = "image-segmentation" if "segmentation" in entry.task else "image-classification"
+    licence = entry.licence.weights.lower()
+    data = ModelCardData(
+        license=licence if _SPDX.fullmatch(licence) else "other",
+        library_name="cspine_zoo",
+        pipeline_tag=task,
+        tags=["medical", "ct", "cervical-spine", "fracture", entry.task],
+        model_name=entry.name,
+        eval_results=[
+            EvalResult(
+                task_type=task,
+                dataset_type=metric.dataset.split(":")[0],
+                dataset_name=metric.dataset,
+                metric_type=metric.name,
+                metric_value=metric.value,
+            )
+            for metric in entry.metrics
+        ]
+        or None,
+    )
+    return f"---\n{data.to_yaml()}\n---\n\n{card(entry)}"
 
 
 def write_cards(directory: Path, manifest: Manifest | None = None) -> list[Path]:
@@ -70,9 +101,7 @@ def _metrics(metrics: tuple[Metric, ...]) -> str:
             metric.dataset,
             metric.name,
             f"{metric.value:.4g}",
-            "not estimated"
-            if metric.ci95 is None
-            else f"{metric.ci95[0]:.4g} to {metric.ci95[1]:.4g}",
+            _interval(metric.ci95),
             f"`{metric.command}`",
         )
         for metric in metrics

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from filelock import FileLock
-
 from cspine_zoo.errors import DownloadError, WeightsError
 from cspine_zoo.zoo.cache import Shelf
 from cspine_zoo.zoo.files import BundledSource, Source, WeightFile
-from cspine_zoo.zoo.header import file_sha256
+from cspine_zoo.zoo.header import file_sha256, read_header
 from cspine_zoo.zoo.manifest import ManifestEntry
-from cspine_zoo.zoo.sources import address, deliver
+from cspine_zoo.zoo.sources import Delivery, address
+from cspine_zoo.zoo.staging import full, staged, unusable
+from cspine_zoo.zoo.transfer import have_done
+from cspine_zoo.zoo.watch import Arrived, Deadline, Watch
 
 # Google Drive refuses popular files for up to a day: it is the mirror, the hub comes first.
 _ORDER: Final = ("huggingface", "gdrive", "url")
 
+_log = logging.getLogger(__name__)
 
-def fetch_weights(entry: ManifestEntry, shelf: Shelf) -> Path:
+
+def fetch_weights(entry: ManifestEntry, shelf: Shelf, watch: Watch | None = None) -> Path:
     """A copy of the row's weights whose full sha256 was checked just now.
 
     Raises:
@@ -32,34 +32,41 @@ def fetch_weights(entry: ManifestEntry, shelf: Shelf) -> Path:
     """
     if not entry.files:
         raise no_weights(entry)
-    return fetch_file(entry, entry.files[0], shelf)
+    return fetch_file(entry, entry.files[0], shelf, watch)
 
 
-def fetch_file(entry: ManifestEntry, file: WeightFile, shelf: Shelf) -> Path:
+def fetch_file(
+    entry: ManifestEntry, file: WeightFile, shelf: Shelf, watch: Watch | None = None
+) -> Path:
     """A copy of one of the row's files whose full sha256 was checked just now.
 
-    The package's own copy comes first, then the cache, then Hugging Face, Google Drive and
-    plain addresses. A cached file with wrong bytes is replaced.
+    The package's own copy comes first, then the caches, then Hugging Face, Google Drive and
+    plain addresses. A cached file with wrong bytes is replaced. Nothing is written, no lock
+    taken and no request made where a good copy is here already.
 
     Raises:
         DownloadError: no source delivered the right bytes; lists what each one did.
+        UsageError: the environment asks for an impossible deadline.
     """
     attempts = _Attempts(entry, file, shelf)
-    if (found := attempts.local(shelf.bundled_copies(file))) is not None:
-        return found
-    if (found := attempts.local(shelf.cached_copies(entry.name, file))) is not None:
+    copies = [*shelf.bundled_copies(file), *shelf.cached_copies(entry.name, file)]
+    if (found := attempts.local(copies)) is not None:
         return found
     remote = [source for source in file.sources if not isinstance(source, BundledSource)]
     if shelf.offline or not remote:
         attempts.log += [f"{address(source)}: not asked, offline" for source in remote]
         raise attempts.error("offline" if shelf.offline and remote else None)
-    with _locked(shelf, file):
-        # Another process may have brought it while this one waited for the lock.
-        if (found := attempts.local([shelf.address(entry.name, file)], again=True)) is not None:
-            return found
-        for source in sorted(remote, key=lambda source: _ORDER.index(source.kind)):
-            if (found := attempts.remote(source)) is not None:
+    deadline = (watch or Watch()).start()
+    try:
+        with staged(shelf, file, deadline) as directory:
+            # Another process may have brought it while this one waited for its turn.
+            if (found := attempts.local([shelf.address(entry.name, file)], again=True)) is not None:
                 return found
+            for source in sorted(remote, key=lambda source: _ORDER.index(source.kind)):
+                if (found := attempts.remote(source, directory, deadline)) is not None:
+                    return found
+    except DownloadError as error:
+        raise attempts.stopped(error) from error
     raise attempts.error()
 
 
@@ -99,85 +106,93 @@ class _Attempts:
                 self.log.append(f"{path}: {complaint}")
         return None
 
-    def remote(self, source: Source) -> Path | None:
-        """Fetch, check, and move into the cache in one step."""
+    def remote(self, source: Source, directory: Path, deadline: Deadline) -> Path | None:
+        """Fetch, check, and move into the cache in one step.
+
+        Raises:
+            DownloadError: there is no use in trying another source.
+        """
+        draft = directory / self.file.filename
+        place = address(source)
+
+        def tell(received: int) -> None:
+            if (progress := deadline.watch.progress) is not None:
+                progress(Arrived(self.entry.name, place, received, self.file.size_bytes))
+
+        try:
+            seconds = max(deadline.watch.patience.quiet_seconds / 2, 0.5)
+            have_done("deliver", Delivery(source, str(draft), seconds), deadline, tell)
+        except DownloadError as error:
+            if error.code in ("cancelled", "deadline"):
+                raise
+            if error.code == "disk_full":
+                raise full(self.shelf.cache, self.file) from error
+            self._note(place, error.reason)
+            return None
+        if (complaint := self._complaint(draft)) is not None:
+            self.wrong_bytes = True
+            self._note(place, complaint)
+            return None
+        tell(self.file.size_bytes)
+        return self._keep(draft)
+
+    def _note(self, place: str, what: str) -> None:
+        _log.warning("%s: %s: %s", self.entry.name, place, what)
+        self.log.append(f"{place}: {what}")
+
+    def _keep(self, draft: Path) -> Path:
         target = self.shelf.address(self.entry.name, self.file)
         try:
-            with _staging(target) as staging:
-                deliver(source, staging / self.file.filename)
-                complaint = self._complaint(staging / self.file.filename)
-                if complaint is None:
-                    (staging / self.file.filename).replace(target)
-                    return target
-        except DownloadError as error:
-            self.log.append(f"{address(source)}: {error.reason}")
-            return None
+            target.parent.mkdir(parents=True, exist_ok=True)
+            draft.chmod(0o644)  # libraries keep it to its owner; a cache may be for many
+            return draft.replace(target)
         except OSError as error:
-            raise _cache_unusable(self.shelf.cache, error) from error
-        self.wrong_bytes = True
-        self.log.append(f"{address(source)}: {complaint}")
-        return None
+            raise unusable(self.shelf.cache, error) from error
 
     def _complaint(self, path: Path) -> str | None:
         try:
             found = file_sha256(path)
+            if found == self.file.sha256:
+                return None
+            size = path.stat().st_size
+            wrong_size = f" and {size} of {self.file.size_bytes} bytes"
+            content = f"wrong content, sha256 {found}" + wrong_size * (size != self.file.size_bytes)
         except WeightsError as error:
             return error.reason
-        if found == self.file.sha256:
-            return None
-        size = path.stat().st_size
-        wrong_size = f" and {size} of {self.file.size_bytes} bytes"
-        return f"wrong content, sha256 {found}" + wrong_size * (size != self.file.size_bytes)
+        try:
+            read_header(path)
+        except WeightsError as error:
+            return f"{content}. {error.reason}"
+        return content
+
+    def stopped(self, error: DownloadError) -> DownloadError:
+        """The same error with what was tried before."""
+        return DownloadError(
+            error.code,
+            error.reason,
+            file=error.file or self.entry.name,
+            hint=f"{error.hint} {self._by_hand()}".lstrip(" "),
+            attempts=self.log,
+        )
 
     def error(self, code: str | None = None) -> DownloadError:
         """One error with every source and what to do by hand."""
         if code is None:
             code = "sha256_mismatch" if self.wrong_bytes else "download_failed"
-        sources = " or ".join(
-            address(source) for source in self.file.sources if not isinstance(source, BundledSource)
-        )
         return DownloadError(
             code,
             f"No source has the weights of {self.entry.name} ({self.file.filename}).",
             file=self.entry.name,
             attempts=self.log or ["there is no copy on this machine and no source to ask"],
-            hint=(
-                f"\nBy hand: get {sources or 'a good copy'}, check that its sha256 is "
-                f"{self.file.sha256}, and put it at "
-                f"{self.shelf.address(self.entry.name, self.file)}, or give its path as weights=."
-            ),
+            hint=self._by_hand(),
         )
 
-
-@contextlib.contextmanager
-def _locked(shelf: Shelf, file: WeightFile) -> Iterator[None]:
-    lock = shelf.cache / ".locks" / f"{file.sha256}.lock"
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        guard = FileLock(lock)
-        guard.acquire()
-    except OSError as error:
-        raise _cache_unusable(shelf.cache, error) from error
-    try:
-        yield
-    finally:
-        guard.release()
-
-
-@contextlib.contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A fresh directory beside ``target``; what a killed transfer left behind is cleared."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for orphan in target.parent.glob(".incoming-*"):
-        shutil.rmtree(orphan, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=target.parent) as directory:
-        yield Path(directory)
-
-
-def _cache_unusable(cache: Path, error: OSError) -> DownloadError:
-    return DownloadError(
-        "cache_unusable",
-        f"The cache cannot be written: {error.strerror or error}.",
-        file=str(cache),
-        hint="Set CSPINE_ZOO_CACHE, or cache_dir, to a directory that can be.",
-    )
+    def _by_hand(self) -> str:
+        sources = " or ".join(
+            address(source) for source in self.file.sources if not isinstance(source, BundledSource)
+        )
+        return (
+            f"\nBy hand: get {sources or 'a good copy'}, check that its sha256 is "
+            f"{self.file.sha256}, and put it at "
+            f"{self.shelf.address(self.entry.name, self.file)}, or give its path as weights=."
+        )

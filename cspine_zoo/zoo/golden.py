@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.errors import WeightsError
 from cspine_zoo.models.outputs import ClassifierOutput
+from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.zoo.manifest import Golden, ManifestEntry
 from cspine_zoo.zoo.model import ZooModel
 
@@ -48,17 +50,20 @@ def check(model: ZooModel) -> None:
 def measure(network: nn.Module, entry: ManifestEntry, seed: int) -> tuple[float, ...]:
     """A network's answer to the seeded input of its row, as a short list of numbers.
 
-    A classifier answers with its logit and its slices' logits and weights, a segmenter with the
-    mean logit of each class and the logits of the central voxel.
+    A classifier answers with its logit and its slices' logits and weights, and with the patient's
+    if it has one; a segmenter with the mean logit of each class and the logits of the central
+    voxel.
     """
     parameter = next(network.parameters())
     was_training = network.training
     network.eval()
     with torch.inference_mode():
-        output = network(_input(entry, seed).to(parameter.device))
+        levels = len(LEVELS) if isinstance(network, SpineClassifier) else None
+        output = network(_input(entry, seed, levels).to(parameter.device))
     network.train(was_training)
     if isinstance(output, ClassifierOutput):
         parts = [output.logit, output.slice_logits, output.slice_weights]
+        parts += [] if output.patient_logit is None else [output.patient_logit]
     else:
         centre = tuple(size // 2 for size in output.shape[2:])
         parts = [output.flatten(2).mean(dim=2), output[(slice(None), slice(None), *centre)]]
@@ -66,11 +71,12 @@ def measure(network: nn.Module, entry: ManifestEntry, seed: int) -> tuple[float,
     return tuple(round(number, 6) for number in numbers)
 
 
-def _input(entry: ManifestEntry, seed: int) -> Tensor:
+def _input(entry: ManifestEntry, seed: int, levels: int | None) -> Tensor:
     spec = entry.preprocess
     shape: tuple[int, ...] = (1, len(spec.channels), *(_VOLUME_SIDE,) * 3)
     if spec.n_slices is not None and spec.size_px is not None:
-        shape = (1, spec.n_slices, len(spec.channels), spec.size_px, spec.size_px)
+        crop = (spec.n_slices, len(spec.channels), spec.size_px, spec.size_px)
+        shape = (1, *crop) if levels is None else (1, levels, *crop)
     # RandomState's stream is frozen for good (NEP 19); the newer generators may change theirs.
     numbers = np.random.RandomState(seed).random_sample(shape)
     return torch.from_numpy((2 * numbers - 1).astype(np.float32))

@@ -17,6 +17,7 @@ from cspine_zoo.zoo.fetch import fetch_weights
 from cspine_zoo.zoo.locate import find_entry, is_path
 from cspine_zoo.zoo.manifest import ManifestEntry
 from cspine_zoo.zoo.model import ZooModel
+from cspine_zoo.zoo.watch import Progress, Watch
 
 RANDOM: Final = "random"
 
@@ -29,6 +30,7 @@ def load_model(
     weights: str | os.PathLike[str] | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
+    progress: Progress | None = None,
 ) -> ZooModel:
     """Load a model with checked weights, ready for inference.
 
@@ -42,6 +44,7 @@ def load_model(
         cache_dir: where downloaded weights are kept; without it ``CSPINE_ZOO_CACHE``, else the
             user's cache directory.
         offline: make no request; without it ``CSPINE_ZOO_OFFLINE`` or ``HF_HUB_OFFLINE``.
+        progress: told several times a second how far a download is; what it raises stops it.
 
     Raises:
         UsageError: there is no such model or device.
@@ -53,11 +56,15 @@ def load_model(
     entry = find_entry(name)
     if weights is None and is_path(name):
         weights = name
-    return load_entry(entry, weights, Shelf.open(cache_dir, offline)).to(target)
+    shelf = Shelf.open(cache_dir, offline)
+    return load_entry(entry, weights, shelf, Watch(progress)).to(target)
 
 
 def load_entry(
-    entry: ManifestEntry, weights: str | os.PathLike[str] | None, shelf: Shelf
+    entry: ManifestEntry,
+    weights: str | os.PathLike[str] | None,
+    shelf: Shelf,
+    watch: Watch | None = None,
 ) -> ZooModel:
     """Load a row's model on the CPU; ``weights`` as in ``load_model``.
 
@@ -67,7 +74,7 @@ def load_entry(
     if weights == RANDOM:
         return _untrained(entry)
     if weights is None:
-        path = fetch_weights(entry, shelf)
+        path = fetch_weights(entry, shelf, watch)
         file = entry.files[0]
     else:
         path = Path(weights)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -191,6 +193,11 @@ class Manifest:
             hint = f"Did you mean {' or '.join(close)}?"
         raise UsageError("unknown_model", f"There is no model {name!r}.", file=name, hint=hint)
 
+    def with_row(self, row: ManifestEntry) -> Manifest:
+        """These rows with one put in the place of its namesake, or last."""
+        rows = {known.name: known for known in self.rows}
+        return Manifest(tuple((rows | {row.name: row}).values()))
+
     def match(self, pattern: str = "*", task: str | None = None) -> tuple[ManifestEntry, ...]:
         """Rows whose name fits a shell pattern, of one task or of all.
 
@@ -225,6 +232,23 @@ def read_manifest(path: Path | None = None) -> Manifest:
     return Manifest(
         tuple(ManifestEntry.from_dict(row, f"row {index}") for index, row in enumerate(content))
     )
+
+
+def write_manifest(manifest: Manifest, path: Path) -> None:
+    """Write all rows as JSON that ``read_manifest`` reads back, whole or not at all.
+
+    Raises:
+        ManifestError: the file cannot be written.
+    """
+    rows = [row.to_dict() for row in manifest]
+    text = json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        with tempfile.TemporaryDirectory(prefix=".writing-", dir=path.parent) as directory:
+            draft = Path(directory) / path.name
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+    except OSError as error:
+        raise ManifestError("file_unwritable", f"{error.strerror}.", file=str(path)) from error
 
 
 def _check_unique(what: str, values: Iterable[str]) -> None:

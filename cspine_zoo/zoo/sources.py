@@ -1,42 +1,93 @@
 """One thin adapter for each place that delivers files over the network.
 
-An adapter puts what it got at a path and raises DownloadError otherwise; whether the bytes are
-right is for ``fetch`` to check. The libraries are imported when they are needed: they are slow.
+An adapter puts what it got at a path, tells how many bytes it has, and raises otherwise; whether
+the bytes are right is for ``fetch`` to check. Adapters run in the process of ``courier``, where
+deadlines, cancellation and the libraries' own chatter are taken care of.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import urllib.error
-import urllib.request
-from http.client import HTTPException
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cspine_zoo.errors import DownloadError
+from cspine_zoo.zoo.causes import cause_of, status_cause
 from cspine_zoo.zoo.files import BundledSource, DriveSource, HuggingFaceSource, Source, UrlSource
-
-CONNECT_SECONDS: Final = 10.0
-READ_SECONDS: Final = 60.0
 
 HUB: Final = "https://huggingface.co"
 
+Report = Callable[[int], None]
+"""Told how many bytes there are by now; zero when the libraries are loaded and asking begins."""
 
-def deliver(source: Source, target: Path) -> None:
-    """Fetch from a source into ``target``, in a directory that belongs to this transfer.
+_PIECE: Final = 256 * 1024
+_RETRIES: Final = 3
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One file to fetch.
+
+    Attributes:
+        source: where from.
+        target: path in a directory that belongs to this transfer.
+        timeout: seconds for the server's next word, before the library tries again.
+    """
+
+    source: Source
+    target: str
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A shared Google Drive folder to list."""
+
+    folder_id: str
+    timeout: float
+
+
+def deliver(job: Delivery, report: Report) -> None:
+    """Fetch a file to its target.
 
     Raises:
         DownloadError: nothing was delivered; says why, in the words of no library.
     """
+    source, target = job.source, Path(job.target)
     if isinstance(source, HuggingFaceSource):
-        _from_hub(source, target)
+        _from_hub(source, target, report)
     elif isinstance(source, DriveSource):
-        _from_drive(source, target)
+        found = source.file_id or _in_folder(source, job.timeout, report)
+        _by_gdown({"id": found}, job, report)
     elif isinstance(source, UrlSource):
-        _from_url(source, target)
+        _by_gdown({"url": source.url}, job, report)
     else:
-        raise DownloadError("not_remote", "A bundled file is not downloaded.", file=source.filename)
+        raise DownloadError("not_remote", "a bundled file is not downloaded", file=source.filename)
+
+
+def list_folder(job: Listing, report: Report) -> list[tuple[str, str]]:
+    """Identifier and path of every file in a Google Drive folder and the folders inside.
+
+    Raises:
+        DownloadError: the folder is private, missing or cannot be reached.
+    """
+    import gdown
+
+    report(0)
+    try:
+        files: Any = gdown.download_folder(
+            id=job.folder_id,
+            quiet=True,
+            use_cookies=False,
+            timeout=job.timeout,
+            skip_download=True,
+        )
+    except Exception as error:
+        raise _drive_failed(error) from error
+    return [(file.id, Path(file.path).as_posix()) for file in files]
 
 
 def address(source: Source, hub: str | None = None) -> str:
@@ -44,91 +95,117 @@ def address(source: Source, hub: str | None = None) -> str:
     if isinstance(source, BundledSource):
         return f"the package's own {source.filename}"
     if isinstance(source, HuggingFaceSource):
-        return f"{hub or _endpoint()}/{source.repo_id}/resolve/{source.revision}/{source.filename}"
-    if isinstance(source, DriveSource):
+        return f"{hub or endpoint()}/{source.repo_id}/resolve/{source.revision}/{source.filename}"
+    if isinstance(source, UrlSource):
+        return source.url
+    if source.file_id:
         return f"https://drive.google.com/uc?id={source.file_id}"
-    return source.url
+    return f"https://drive.google.com/drive/folders/{source.folder_id} ({source.filename})"
 
 
-def _endpoint() -> str:
-    # huggingface_hub reads it once, at import; asked here, it can be changed at any time.
+def endpoint() -> str:
+    """The hub that ``HF_ENDPOINT`` names, asked now: huggingface_hub reads it once, at import."""
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or HUB
 
 
-def _from_hub(source: HuggingFaceSource, target: Path) -> None:
-    import huggingface_hub
+def hub_failed(error: Exception) -> DownloadError:
+    """What an error of huggingface_hub means."""
     from huggingface_hub import errors
 
+    if isinstance(error, errors.GatedRepoError):
+        reason = "the repository asks for permission (401 or 403): accept its terms, set HF_TOKEN"
+        return DownloadError("gated", reason)
+    if isinstance(error, errors.RevisionNotFoundError):
+        return DownloadError("not_found", "there is no such revision (404)")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        reason = "the repository is missing, or private and HF_TOKEN does not open it (401 or 404)"
+        return DownloadError("not_found", reason)
+    if isinstance(error, OSError) and "Consistency check failed" in str(error):
+        return DownloadError("cut", "it sent another number of bytes than it announced")
+    return DownloadError(*cause_of(error))
+
+
+def _from_hub(source: HuggingFaceSource, target: Path, report: Report) -> None:
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    # 10 MiB, its default, is more than a small model: no progress would ever be seen.
+    constants.DOWNLOAD_CHUNK_SIZE = _PIECE
+    download = huggingface_hub.hf_hub_download
+    report(0)
     try:
-        path = huggingface_hub.hf_hub_download(
+        path = download(
             source.repo_id,
             source.filename,
             revision=source.revision,
             local_dir=target.parent / "hub",
-            endpoint=_endpoint(),
-            etag_timeout=CONNECT_SECONDS,
+            endpoint=endpoint(),
+            etag_timeout=constants.HF_HUB_ETAG_TIMEOUT,
+            tqdm_class=_bar(report),
         )
         Path(path).replace(target)
-    except errors.GatedRepoError as error:
-        raise _failed("gated", "the repository asks for permission (401 or 403)") from error
-    except (
-        errors.RepositoryNotFoundError,
-        errors.RevisionNotFoundError,
-        errors.EntryNotFoundError,
-    ) as error:
-        # LocalEntryNotFoundError is an EntryNotFoundError by name only: the hub was not reached.
-        if isinstance(error, errors.LocalEntryNotFoundError):
-            raise _failed("unreachable", "the hub cannot be reached") from error
-        raise _failed("not_found", "there is no such file (404)") from error
-    # The transport was requests, then httpx, now httpx2: its errors are known by no stable name.
     except Exception as error:
-        raise _failed("transfer_failed", _words(error)) from error
+        raise hub_failed(error) from error
 
 
-def _from_drive(source: DriveSource, target: Path) -> None:
+def _bar(report: Report) -> Any:
+    """A progress bar, as huggingface_hub makes them, that only counts."""
+
+    class Bar:
+        def __init__(self, *_: object, initial: int = 0, **__: object) -> None:
+            self.received = initial
+
+        def update(self, more: float | None = 1) -> None:
+            self.received += int(more or 0)
+            report(self.received)
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            return None
+
+    return Bar
+
+
+def _in_folder(source: DriveSource, timeout: float, report: Report) -> str:
+    files = list_folder(Listing(source.folder_id, timeout), report)
+    for file_id, path in files:
+        if path == source.filename:
+            return file_id
+    names = ", ".join(path for _, path in files[:5]) or "nothing"
+    raise DownloadError("not_found", f"the folder has no {source.filename}; it holds {names}")
+
+
+def _by_gdown(place: dict[str, Any], job: Delivery, report: Report) -> None:
+    """Also for plain addresses: gdown resumes, and knows proxies and authorities."""
     import gdown
 
+    report(0)
     try:
         gdown.download(
-            id=source.file_id,
-            output=str(target),
+            **place,
+            output=job.target,
             quiet=True,
             use_cookies=False,
-            timeout=(CONNECT_SECONDS, READ_SECONDS),
-            retries=2,
+            timeout=job.timeout,
+            retries=_RETRIES,
+            progress=lambda received, _: report(received),
         )
-    # gdown lets requests' errors, its own and AssertionError through.
     except Exception as error:
-        words = _words(error)
-        if "too many users" in words.lower():
-            raise _failed("quota", "Google Drive's quota for this file is used up") from error
-        if "public link" in words.lower():
-            # Google answers a private, a missing and a broken file with one and the same page.
-            raise _failed("not_found", "the file is private or missing") from error
-        raise _failed("transfer_failed", words) from error
+        raise _drive_failed(error) from error
 
 
-def _from_url(source: UrlSource, target: Path) -> None:
-    request = urllib.request.Request(source.url, headers={"User-Agent": "cspine_zoo"})
-    try:
-        with (
-            urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as answer,
-            target.open("wb") as stream,
-        ):
-            shutil.copyfileobj(answer, stream)
-    except urllib.error.HTTPError as error:
-        code = "not_found" if error.code == 404 else "transfer_failed"
-        raise _failed(code, f"the server answers {error.code} {error.reason}") from error
-    except urllib.error.URLError as error:
-        raise _failed("unreachable", f"the server cannot be reached: {error.reason}") from error
-    except (OSError, HTTPException) as error:
-        raise _failed("transfer_failed", _words(error)) from error
-
-
-def _failed(code: str, reason: str) -> DownloadError:
-    return DownloadError(code, reason)
-
-
-def _words(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:300] if text else type(error).__name__
+def _drive_failed(error: Exception) -> DownloadError:
+    words = str(error).lower()
+    if "too many users" in words:
+        reason = "Google Drive's quota for this file is used up; it opens again within a day"
+        return DownloadError("quota", reason)
+    if "incomplete: received" in words or "did not honor the requested byte range" in words:
+        return DownloadError("cut", "the connection was cut")
+    if (found := re.search(r"status code (\d{3})", words)) is not None:
+        return DownloadError(*status_cause(int(found[1])))
+    if "public link" in words:
+        # Google answers a private, a missing and a broken file with one and the same page.
+        return DownloadError("not_found", "the file is private or missing")
+    return DownloadError(*cause_of(error))

@@ -17,6 +17,7 @@ from cspine_zoo.zoo.fetch import fetch_file, no_weights
 from cspine_zoo.zoo.files import WeightFile
 from cspine_zoo.zoo.header import file_sha256
 from cspine_zoo.zoo.manifest import Manifest, ManifestEntry, read_manifest
+from cspine_zoo.zoo.watch import Watch
 
 Status = Literal["ok", "corrupt", "missing", "wrong_output", "no_weights"]
 
@@ -54,6 +55,7 @@ def verify_weights(
     repair: bool = False,
     shelf: Shelf | None = None,
     manifest: Manifest | None = None,
+    watch: Watch | None = None,
 ) -> list[VerifyRow]:
     """Check the full sha256 and the golden output of models' weights.
 
@@ -62,12 +64,13 @@ def verify_weights(
         repair: fetch again what is corrupt or missing.
         shelf: places to look at; without it, the package's own.
         manifest: without it, the package's own.
+        watch: told how far transfers are.
 
     Raises:
         UsageError: there is no such model.
     """
     shelf = shelf or Shelf.open()
-    return [_verify(entry, shelf, repair) for entry in _chosen(names, manifest)]
+    return [_verify(entry, shelf, repair, watch) for entry in _chosen(names, manifest)]
 
 
 def download(
@@ -76,6 +79,7 @@ def download(
     *,
     shelf: Shelf | None = None,
     manifest: Manifest | None = None,
+    watch: Watch | None = None,
 ) -> list[Path]:
     """Get models' weights onto this machine; later loads need no network.
 
@@ -85,6 +89,7 @@ def download(
             name that directory.
         shelf: places to look at; without it, the package's own.
         manifest: without it, the package's own.
+        watch: told how far transfers are.
 
     Returns:
         Paths of the files, checked, in the order of the names.
@@ -101,7 +106,7 @@ def download(
         if names and not entry.files:
             raise no_weights(entry)
         for file in entry.files:
-            path = fetch_file(entry, file, shelf)
+            path = fetch_file(entry, file, shelf, watch)
             paths.append(path if dest is None else _copy(path, file, Path(dest)))
     return paths
 
@@ -113,14 +118,14 @@ def _chosen(names: Iterable[str], manifest: Manifest | None) -> list[ManifestEnt
     return [manifest[name] for name in names] or list(manifest)
 
 
-def _verify(entry: ManifestEntry, shelf: Shelf, repair: bool) -> VerifyRow:
+def _verify(entry: ManifestEntry, shelf: Shelf, repair: bool, watch: Watch | None) -> VerifyRow:
     if not entry.files:
         return VerifyRow(entry.name, "no_weights", detail=str(no_weights(entry)))
     row = VerifyRow(entry.name, "ok")
     for file in entry.files:
         row = _check_copies(entry.name, file, shelf)
         if not row.ok and repair:
-            row = _repaired(entry, file, shelf, row)
+            row = _repaired(entry, file, shelf, row, watch)
         if not row.ok:
             return row
     return _check_output(entry, shelf, row)
@@ -139,9 +144,11 @@ def _check_copies(name: str, file: WeightFile, shelf: Shelf) -> VerifyRow:
     return row
 
 
-def _repaired(entry: ManifestEntry, file: WeightFile, shelf: Shelf, row: VerifyRow) -> VerifyRow:
+def _repaired(
+    entry: ManifestEntry, file: WeightFile, shelf: Shelf, row: VerifyRow, watch: Watch | None
+) -> VerifyRow:
     try:
-        path = fetch_file(entry, file, shelf)
+        path = fetch_file(entry, file, shelf, watch)
     except WeightsError as error:
         return replace(row, detail=str(error))
     return VerifyRow(entry.name, "ok", str(path), file.sha256, detail="Fetched again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -97,9 +98,12 @@ def on_hub(entry: ManifestEntry) -> tuple[ManifestEntry, str]:
     return sourced(entry, source), f"owner/zoo/resolve/{COMMIT}/seg-tiny.safetensors"
 
 
+COMMITTED = f"owner/zoo/resolve/{COMMIT}/"
+
+
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    _no_settings(monkeypatch)
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    no_settings(monkeypatch, tmp_path)
     with serve(Hub()) as site:
         monkeypatch.setenv("HF_ENDPOINT", site.url)
         yield site
@@ -107,7 +111,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 @pytest.fixture
 def drive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Drive]:
-    _no_settings(monkeypatch)
+    no_settings(monkeypatch, tmp_path)
     authority = trustme.CA()
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))
@@ -117,9 +121,11 @@ def drive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Drive]:
         yield site
 
 
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "HF_TOKEN"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("CSPINE_ZOO_OFFLINE", "HF_HUB_OFFLINE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in list(os.environ):
+        if name.startswith("CSPINE_ZOO_") or name in ("HF_HUB_OFFLINE", "SSL_CERT_FILE"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))  # no token and no cache of the user's

@@ -14,7 +14,7 @@ from cspine_zoo.zoo.files import BundledSource, DriveSource, UrlSource
 from cspine_zoo.zoo.header import file_sha256
 from cspine_zoo.zoo.manifest import ManifestEntry
 from tests.zoo.conftest import on_hub, sourced
-from tests.zoo.servers import Drive, Hub
+from tests.zoo.servers import Drive, Hub, Trouble
 
 Written = tuple[ManifestEntry, Path]
 DRIVE_ID = "1AbCdEfGhIjKlMnOp"
@@ -57,7 +57,7 @@ def test_a_missing_and_a_gated_file_are_named(written: Written, shelf: Shelf, hu
     with pytest.raises(DownloadError, match="404") as caught:
         fetch_weights(entry, shelf)
     assert caught.value.code == "download_failed"
-    hub.gated.add(key)
+    hub.trouble[key] = Trouble(403, {"X-Error-Code": "GatedRepo"})
     with pytest.raises(DownloadError, match="permission"):
         fetch_weights(entry, shelf)
 
@@ -187,7 +187,7 @@ def test_an_unusable_cache_is_named(written: Written, shelf: Shelf, hub: Hub) ->
 def test_what_a_killed_transfer_left_is_cleared(written: Written, shelf: Shelf, hub: Hub) -> None:
     entry, key = on_hub(written[0])
     hub.files[key] = written[1].read_bytes()
-    orphan = shelf.address("seg-tiny", entry.files[0]).parent / ".incoming-dead" / "part"
+    orphan = shelf.cache / ".incoming" / "dead" / "part"
     orphan.parent.mkdir(parents=True)
     orphan.write_bytes(b"half")
     fetch_weights(entry, shelf)
