@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from cspine_zoo.anatomy import CLASSES
 from cspine_zoo.preprocess.spec import Preprocess
 from cspine_zoo.synthetic.families import SECOND, Families
 from cspine_zoo.synthetic.patches import PatchPreset
+
+FIRST_SOURCE: Final = "CPD9 / MALDASC.F2401"
+SECOND_SOURCE: Final = "Youssef-Ashraf71 (after the 2nd place of RSNA 2022)"
 
 
 @dataclass(frozen=True)
@@ -16,9 +20,12 @@ class SegmenterPreset:
 
     Attributes:
         name: of the manifest row.
+        labels: what the network's classes are. Without a background among them each is a sigmoid
+            of its own, and the loss is the mean of cross entropy and Dice.
         steps: optimiser steps.
         batch: patches a step; at least 2, below which torch leaves its fast convolutions.
-        learning_rate: peak, after 3 % warm-up, falling to 0 on a cosine.
+        learning_rate: peak, after the warm-up, falling to 0 on a cosine.
+        warm_up: share of the steps.
         ema: decay of the averaged weights that are kept.
         accumulate: parts of a batch that one device takes one after another.
         save_every: steps between two saved states.
@@ -31,8 +38,10 @@ class SegmenterPreset:
     preprocess: Preprocess
     patches: PatchPreset
     steps: int
+    labels: tuple[str, ...] = CLASSES
     batch: int = 2
     learning_rate: float = 2e-3
+    warm_up: float = 0.03
     weight_decay: float = 1e-4
     ema: float = 0.995
     accumulate: int = 1
@@ -68,25 +77,21 @@ CHALLENGE: Final = ClassWeights(2.0, 1.0, 14.0, 7.0)
 
 @dataclass(frozen=True)
 class ClassifierPreset:
-    """Fracture classification of single vertebrae, on a cache of crops.
-
-    The rows share one encoder, trained slice by slice; each row's head learns on its frozen
-    features, in the same steps from the same vertebrae, so that comparing rows compares heads.
+    """Fracture classification of vertebrae, on a cache of crops.
 
     Attributes:
         name: of the manifest row.
         segmenter: row whose masks the crops imitate, or are cut by.
         shards: of the cache of synthetic crops.
-        encoder_passes: epochs over the fractured slices and as many others.
-        head_passes: epochs over the vertebrae.
-        batch: slices (encoder) or vertebrae (head) a step.
-        accumulate: parts of the encoder's batch that one device takes one after another.
-        save_every: the encoder's steps between two saved states.
+        batch: samples a step.
+        accumulate: parts of a batch that one device takes one after another.
+        save_every: steps between two saved states.
         families: of randomisation, of synthetic crops.
         family_share: chance of each of them in a patient.
-        weights: of the head's loss.
-        mixup_alpha: of the encoder's batches; 0 mixes nothing.
-        shuffled_share: of the head's vertebrae whose slices come in random order.
+        weights: of the loss.
+        mixup_alpha: of mixed batches, whose shares are drawn from Beta(alpha, alpha); 0 mixes
+            nothing.
+        shuffled_share: of the vertebrae whose slices come in random order.
         source: published system whose network this is; empty for our own.
     """
 
@@ -96,11 +101,7 @@ class ClassifierPreset:
     arguments: dict[str, Any]
     preprocess: Preprocess
     shards: int = 24
-    encoder_passes: int = 5
-    head_passes: int = 40
     batch: int = 64
-    encoder_rate: float = 1e-3
-    head_rate: float = 1e-3
     weight_decay: float = 1e-2
     ema: float = 0.99
     accumulate: int = 1
@@ -112,6 +113,48 @@ class ClassifierPreset:
     mixup_alpha: float = 0.0
     shuffled_share: float = 0.0
     source: str = ""
+
+
+@dataclass(frozen=True)
+class SharedEncoderPreset(ClassifierPreset):
+    """An encoder trained slice by slice, then a head on its frozen features.
+
+    Rows of one recipe share crops and encoder; their heads learn in the same steps from the same
+    vertebrae, so that comparing rows compares heads. Batches are of slices (encoder) or vertebrae
+    (head).
+
+    Attributes:
+        encoder_passes: epochs over the fractured slices and as many others.
+        head_passes: epochs over the vertebrae.
+    """
+
+    encoder_passes: int = 3
+    head_passes: int = 40
+    encoder_rate: float = 1e-3
+    head_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class EndToEndPreset(ClassifierPreset):
+    """Encoder, sequence and head trained together, from random weights.
+
+    Batches are of vertebrae, or of spines where the network reads whole ones; crops are made when
+    a batch first asks for them.
+
+    Attributes:
+        passes: epochs over the vertebrae.
+        learning_rate: its peak.
+        least_rate: that the cosine ends in.
+        judged: what the loss is taken of: the ``"vertebra"``, or each of its ``"slices"``, which
+            then has its vertebra's label.
+        mixed_share: of the batches that are mixed.
+    """
+
+    passes: int = 20
+    learning_rate: float = 1e-4
+    least_rate: float = 0.0
+    judged: str = "vertebra"
+    mixed_share: float = 1.0
 
 
 Preset = SegmenterPreset | ClassifierPreset

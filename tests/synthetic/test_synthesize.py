@@ -84,7 +84,7 @@ def test_what_is_read_is_what_was_made(
 
 def test_the_contact_sheet_shows_one_row_a_patient(written: tuple[Path, list[str]]) -> None:
     with Image.open(written[0] / "sheets" / "sheet.png") as sheet:
-        assert sheet.width == 7 * sheet.height
+        assert sheet.width == 6 * sheet.height
         assert len(np.unique(np.asarray(sheet))) > 50
 
 
