@@ -23,9 +23,9 @@ def head_of(kind: str, features: int) -> nn.Module:
     """A head from features (..., F) to logits (..., 1).
 
     Args:
-        kind: ``"linear"``; ``"norm-mlp"``, 256 units with batch norm, dropout .3 and LeakyReLU .1
-            (1st place of RSNA 2022); ``"mlp"``, 128 units with ReLU and dropout .1 (after its 2nd
-            place).
+        kind: ``"linear"``; ``"norm-mlp"``, 256 units, or F if that is less, with batch norm,
+            dropout .3 and LeakyReLU .1 (1st place of RSNA 2022, and system 1 after it); ``"mlp"``,
+            128 units with ReLU and dropout .1 (after its 2nd place).
         features: length F.
 
     Raises:
@@ -34,12 +34,13 @@ def head_of(kind: str, features: int) -> nn.Module:
     if kind == "linear":
         return nn.Linear(features, 1)
     if kind == "norm-mlp":
+        units = min(256, features)
         return Perceptron(
-            nn.Linear(features, 256),
-            nn.BatchNorm1d(256),
+            nn.Linear(features, units),
+            nn.BatchNorm1d(units),
             nn.Dropout(0.3),
             nn.LeakyReLU(0.1),
-            nn.Linear(256, 1),
+            nn.Linear(units, 1),
         )
     if kind == "mlp":
         return Perceptron(nn.Linear(features, 128), nn.ReLU(), nn.Dropout(0.1), nn.Linear(128, 1))

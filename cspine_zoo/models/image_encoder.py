@@ -21,8 +21,9 @@ class ImageEncoder(nn.Module):
         backbone: name of a timm architecture; it is built without weights.
         in_channels: channels of an image.
         stages: how many stages are read, finest first; each halves the grid.
-        stem: the finest features are the stem's own, in place of those that timm lists for that
-            scale (EfficientNets alone have the choice).
+        stem: read an EfficientNet-B0 as segmentation_models_pytorch does: the finest features are
+            the stem's own, in place of those that timm lists for that scale, and those before the
+            coarsest come from the first block of their stage, in place of its last.
         carried: what the network holds beside what is read: ``"nothing"``; ``"stages"``, all of
             them, as timm's ``features_only``; ``"everything"``, the classifier's last convolution
             too, as segmentation_models_pytorch does. Published checkpoints hold such parts, and
@@ -59,11 +60,14 @@ class ImageEncoder(nn.Module):
             self.backbone.prune_intermediate_layers(list(range(kept)), prune_head=True)
         self.widths = [int(stage["num_chs"]) for stage in info[:stages]]
         self._choice: dict[str, object] = {"indices": list(range(stages))}
+        last = str(info[stages - 1]["module"])
         if stem:
             self.widths[0] = int(self.backbone.conv_stem.out_channels)
-            ends = list(self.backbone.stage_ends[1:stages])
-            self._choice = {"indices": [0, *ends], "extra_blocks": True}
-        _freeze_behind(self.backbone, str(info[stages - 1]["module"]))
+            *ends, behind = self.backbone.stage_ends[1:stages]
+            _cut_after_first_block(self.backbone, ends[-1] - 1)
+            self._choice = {"indices": [0, *ends, behind + 1], "extra_blocks": True}
+            last = f"blocks.{behind}"
+        _freeze_behind(self.backbone, last)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of images (B, C, H, W) at every scale, finest first."""
@@ -71,6 +75,14 @@ class ImageEncoder(nn.Module):
             images, stop_early=True, intermediates_only=True, **self._choice
         )
         return cast(list[Tensor], features)
+
+
+def _cut_after_first_block(backbone: nn.Module, stage: int) -> None:
+    """Make two stages of one, so that what its first block gives can be read."""
+    blocks = list(cast(nn.Sequential, backbone.blocks))
+    first, *others = cast(nn.Sequential, blocks[stage])
+    parts = [nn.Sequential(first), nn.Sequential(*others)]
+    backbone.blocks = nn.Sequential(*blocks[:stage], *parts, *blocks[stage + 1 :])
 
 
 def _freeze_behind(network: nn.Module, last: str) -> None:

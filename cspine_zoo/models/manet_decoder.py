@@ -103,11 +103,23 @@ class MAnetDecoder(nn.Module):
         return current
 
 
+class _MeanOfLastAxes(nn.Module):
+    """Mean over H and W of images; of volumes over W and D, for every row along H by itself.
+
+    The published 3D conversion left this pooling as it was in two dimensions, and its weights
+    were trained so.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (B, C, ..., W, D) to (B, C, ..., 1, 1)."""
+        return features.mean(dim=(-2, -1), keepdim=True)
+
+
 def _channel_weights(channels: int) -> nn.Sequential:
     """Squeeze and excitation (Hu et al., CVPR 2018): 0 to 1 for each channel."""
     reduced = max(1, channels // _REDUCTION)
     return nn.Sequential(
-        nn.AdaptiveAvgPool2d(1),
+        _MeanOfLastAxes(),
         nn.Conv2d(channels, reduced, kernel_size=1),
         nn.ReLU(inplace=True),
         nn.Conv2d(reduced, channels, kernel_size=1),
