@@ -35,7 +35,7 @@ class PatchPreset:
 
     Attributes:
         shapes: voxel shapes, used in turn.
-        spacing_mm: isotropic.
+        spacing_mm: of all axes, or of I, J and K.
         label_map_share: share of scenes with shapes from a label map, where any is given.
         fractured_share: share of scenes with fractures.
         anywhere_share: share of windows that are not centred near the spine.
@@ -48,11 +48,17 @@ class PatchPreset:
         (48, 48, 80),
         (48, 64, 48),
     )
-    spacing_mm: float = 2.5
+    spacing_mm: float | tuple[float, float, float] = 2.5
     label_map_share: float = 0.55
     fractured_share: float = 0.25
     anywhere_share: float = 0.15
     families: Families = FIRST
+
+    @property
+    def axes_mm(self) -> tuple[float, float, float]:
+        """Spacing along I, J and K."""
+        spacing = self.spacing_mm
+        return spacing if isinstance(spacing, tuple) else (spacing, spacing, spacing)
 
 
 def draw_patch(
@@ -64,13 +70,13 @@ def draw_patch(
     scene = Scene.draw(seed, shapes, preset.families)
     if rng.random() < preset.fractured_share:
         scene = scene.fractured()
-    extent = np.array(shape) * preset.spacing_mm
+    extent = np.array(shape) * preset.axes_mm
     centre = _window_centre(rng, scene, preset)
     view = stream(seed, VIEW, "window")
     if VIEW in preset.families:
         elsewhere = centre_anywhere(view, scene, float(extent[2]))
         centre = centre if elsewhere is None else elsewhere
-    affine = np.diag([preset.spacing_mm] * 3 + [1.0])
+    affine = np.diag([*preset.axes_mm, 1.0])
     affine[:3, 3] = centre - 0.5 * extent
     geometry = Geometry(shape, affine)
     rendered = render(scene, geometry)

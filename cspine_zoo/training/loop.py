@@ -39,7 +39,7 @@ _LOGGED_EVERY: Final = 20
 class Schedule:
     """Optimisation of one run.
 
-    The learning rate warms up over 3 % of the steps, then falls on a cosine to zero.
+    The learning rate warms up, then falls on a cosine.
 
     Attributes:
         steps: optimiser steps in all.
@@ -50,6 +50,8 @@ class Schedule:
         clip_norm: largest norm of the gradients.
         save_every: steps between two saved states.
         seed: of dropout.
+        least_rate: learning rate that the cosine ends in.
+        warm_up: share of the steps.
     """
 
     steps: int
@@ -60,14 +62,17 @@ class Schedule:
     clip_norm: float = 5.0
     save_every: int = 100
     seed: int = 0
+    least_rate: float = 0.0
+    warm_up: float = 0.03
 
     def rate(self, step: int) -> float:
         """Learning rate of ``step``."""
-        warm_up = max(1, round(0.03 * self.steps))
+        warm_up = max(1, round(self.warm_up * self.steps))
         if step < warm_up:
             return self.learning_rate * (step + 1) / warm_up
         share = (step - warm_up) / max(1, self.steps - warm_up)
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * share))
+        fall = self.learning_rate - self.least_rate
+        return self.least_rate + fall * 0.5 * (1 + math.cos(math.pi * share))
 
 
 class Parts(Dataset[Batch]):

@@ -127,7 +127,7 @@ def _row(preset: Preset, known: Mapping[str, Any]) -> ManifestEntry:
     of_its_task = (
         {
             "task": "vertebra-segmentation",
-            "labels": ["background", *LEVELS, "T1 and below", "disc"],
+            "labels": list(preset.labels),
         }
         if isinstance(preset, SegmenterPreset)
         else {
@@ -163,9 +163,15 @@ def _synthetic_data(preset: Preset) -> str:
     if isinstance(preset, SegmenterPreset):
         return (
             f"{preset.steps * preset.batch:,} synthetic patches of cervical CT at "
-            f"{preset.patches.spacing_mm} mm, made on the fly; averaged weights of the last steps."
+            f"{_spacing(preset.patches.axes_mm)} mm, made on the fly; averaged weights of the "
+            "last steps."
         )
     return (
         f"Up to {preset.shards * SCENES_A_SHARD * len(LEVELS):,} synthetic vertebrae, each seen "
         "broken and whole."
     )
+
+
+def _spacing(axes_mm: tuple[float, float, float]) -> str:
+    """One figure where the axes are alike."""
+    return " x ".join(f"{mm:g}" for mm in (axes_mm if len(set(axes_mm)) > 1 else axes_mm[:1]))

@@ -51,7 +51,7 @@ class RsnaData:
 
     def patches(self, preset: SegmenterPreset, folder: Path) -> RsnaPatches:
         """Patches of a segmenter, from the studies with label maps."""
-        spacing_mm = preset.patches.spacing_mm
+        spacing_mm = preset.patches.axes_mm
         return RsnaPatches(tuple(make_volumes(self.rows, folder, spacing_mm)), spacing_mm)
 
     def fingerprint(self, crops: RsnaCrops) -> bytes:

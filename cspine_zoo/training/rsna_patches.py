@@ -24,6 +24,8 @@ from cspine_zoo.training.segmentation import UNKNOWN
 
 LOG: Final = logging.getLogger(__name__)
 
+Spacing = tuple[float, float, float]
+
 _AIR_HU: Final = -1024
 _ANYWHERE_SHARE: Final = 0.15
 _SPREAD_MM: Final = np.array([14.0, 16.0, 22.0])
@@ -36,11 +38,11 @@ class RsnaPatches:
 
     Attributes:
         volumes: files that ``make_volumes`` wrote.
-        spacing_mm: of their grid.
+        spacing_mm: of their grid, along I, J and K.
     """
 
     volumes: Sequence[Path]
-    spacing_mm: float
+    spacing_mm: Spacing
     discs_known: bool = False
 
     def patch(self, seed: int, shape: tuple[int, int, int]) -> Patch:
@@ -59,7 +61,7 @@ class RsnaPatches:
         )
 
 
-def make_volumes(rows: Sequence[StudyRow], folder: Path, spacing_mm: float) -> list[Path]:
+def make_volumes(rows: Sequence[StudyRow], folder: Path, spacing_mm: Spacing) -> list[Path]:
     """Bring every study that has a label map onto the segmenter's grid, once.
 
     Raises:
@@ -88,9 +90,9 @@ def make_volumes(rows: Sequence[StudyRow], folder: Path, spacing_mm: float) -> l
     return volumes
 
 
-def _make_volume(row: StudyRow, segmentation: Path, path: Path, spacing_mm: float) -> None:
+def _make_volume(row: StudyRow, segmentation: Path, path: Path, spacing_mm: Spacing) -> None:
     ct = read_ct(row.images)
-    grid = ct.geometry.with_spacing((spacing_mm,) * 3)
+    grid = ct.geometry.with_spacing(spacing_mm)
     labels = read_label_map(segmentation, grid)
     used = np.flatnonzero(labels.any(axis=(0, 1)))
     if not used.size:
@@ -106,7 +108,7 @@ def _make_volume(row: StudyRow, segmentation: Path, path: Path, spacing_mm: floa
 
 
 def _centre(
-    rng: np.random.Generator, labels: NDArray[np.uint8], spacing_mm: float
+    rng: np.random.Generator, labels: NDArray[np.uint8], spacing_mm: Spacing
 ) -> NDArray[np.int64]:
     if rng.random() < _ANYWHERE_SHARE:
         return rng.integers(0, labels.shape)

@@ -12,12 +12,13 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cspine_zoo.anatomy import DISC
+from cspine_zoo.anatomy import BACKGROUND, CLASSES, DISC
 from cspine_zoo.models.registry import build
 from cspine_zoo.preprocess.window import apply_window
 from cspine_zoo.synthetic.patches import Anatomy, Patch, draw_patch
 from cspine_zoo.training.loop import Batch, Run, Schedule, part_size, write_weights
 from cspine_zoo.training.recipes import SegmenterPreset
+from cspine_zoo.training.sigmoid_loss import sigmoid_loss
 
 UNKNOWN: Final = 255
 """Label of voxels that nobody has labelled; they count in no loss."""
@@ -102,6 +103,19 @@ def segmentation_loss(logits: Tensor, labels: Tensor, *, discs_known: bool = Tru
     )
 
 
+def independent_loss(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Tensor:
+    """Loss of a sigmoid for each class; labels without a class are background to all.
+
+    Args:
+        logits: (N, classes, I, J, K).
+        labels: (N, I, J, K) int64; ``UNKNOWN`` where nobody has looked.
+        classes: names of the classes.
+    """
+    wanted = torch.tensor([CLASSES.index(name) for name in classes], device=labels.device)
+    truth = labels[:, None] == wanted[:, None, None, None]
+    return sigmoid_loss(logits, truth.to(logits.dtype), (labels != UNKNOWN)[:, None])
+
+
 def _without_discs(logits: Tensor) -> Tensor:
     """Logits in which background is "background or disc"."""
     background = torch.logsumexp(logits[:, [0, DISC]], dim=1, keepdim=True)
@@ -144,7 +158,10 @@ def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
     network = untrained_segmenter(preset)
     if task.start is not None:
         network.load_state_dict(task.start)
-    network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    solid = any(parameter.ndim == 5 for parameter in network.parameters())
+    network.to(  # type: ignore[call-overload]
+        memory_format=torch.channels_last_3d if solid else torch.channels_last
+    )
     schedule = Schedule(
         preset.steps,
         preset.learning_rate,
@@ -153,6 +170,7 @@ def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
         accumulate=preset.accumulate,
         save_every=preset.save_every,
         seed=preset.seed,
+        warm_up=preset.warm_up,
     )
     run = Run(fabric, network, schedule, task.out)
     if task.resume:
@@ -161,6 +179,8 @@ def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
     def loss(distributed: nn.Module, batch: Batch) -> Tensor:
         images, labels = batch
         logits = distributed(images.contiguous(memory_format=torch.channels_last_3d))
+        if CLASSES[BACKGROUND] not in preset.labels:
+            return independent_loss(logits, labels, preset.labels)
         return segmentation_loss(logits, labels, discs_known=task.source.discs_known)
 
     run.fit(PatchBatches(preset, task.source), loss, task.workers)

@@ -157,10 +157,10 @@ def test_a_segmenter_trains_on_odd_studies_and_loads(layout: Path, tmp_path: Pat
 @pytest.mark.slow
 def test_patches_show_labels_where_the_bone_is(layout: Path, tmp_path: Path) -> None:
     """The reversed mask and the others alike; below the lowest label nothing is known."""
-    volumes = make_volumes(read_layout(layout), tmp_path, 3.0)
+    volumes = make_volumes(read_layout(layout), tmp_path, (3.0, 3.0, 3.0))
     rows = [row for row in read_layout(layout) if (tmp_path / f"{row.uid}.npz").exists()]
     assert len(rows) == len(volumes) == 5  # the gap in one of them is too wide to be filled
-    patches = RsnaPatches(tuple(volumes), 3.0)
+    patches = RsnaPatches(tuple(volumes), (3.0, 3.0, 3.0))
     for seed in range(12):
         patch = patches.patch(seed, (16, 16, 16))
         bone = (patch.labels > 0) & (patch.labels != UNKNOWN)

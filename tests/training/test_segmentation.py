@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.errors import UsageError
 from cspine_zoo.models.registry import build
 from cspine_zoo.synthetic.patches import PatchPreset, draw_patch
@@ -17,6 +18,7 @@ from cspine_zoo.training.segmentation import (
     UNKNOWN,
     PatchBatches,
     SyntheticPatches,
+    independent_loss,
     segmentation_loss,
 )
 from cspine_zoo.training.segmenter_presets import SEGMENTER
@@ -101,6 +103,29 @@ def test_where_discs_are_not_labelled_calling_one_is_calling_background() -> Non
     assert losses[0] < 0.02
     assert losses[1] < 0.02
     assert losses[2] > 1
+
+
+def test_sigmoids_lose_the_mean_of_cross_entropy_and_dice(labels: torch.Tensor) -> None:
+    """Against both terms written out one class at a time; nobody labelled the last plane."""
+    classes = ("C3", "C1", "T1 and below")
+    logits = torch.randn(2, 3, 6, 6, 6, generator=torch.Generator().manual_seed(3))
+    seen = logits[..., :5].sigmoid()
+    entropies, dices = [], []
+    for place, label in enumerate((3, 1, 8)):
+        mask, share = (labels[..., :5] == label).float(), seen[:, place]
+        entropies.append(-(mask * share.log() + (1 - mask) * (1 - share).log()).mean())
+        dices.append((2 * (share * mask).sum() + 1) / (mask.sum() + share.sum() + 1))
+    expected = (torch.stack(entropies).mean() + 1 - torch.stack(dices).mean()) / 2
+    known = labels.clone()
+    known[..., 5] = UNKNOWN
+    torch.testing.assert_close(independent_loss(logits, known, classes), expected)
+
+
+def test_a_class_that_is_not_there_asks_for_nothing_but_silence(labels: torch.Tensor) -> None:
+    nothing = torch.zeros_like(labels)
+    silent = independent_loss(torch.full((2, 7, 6, 6, 6), -9.0), nothing, LEVELS)
+    assert float(silent) < 1e-3
+    assert float(independent_loss(torch.zeros(2, 7, 6, 6, 6), nothing, LEVELS)) > 0.3
 
 
 @pytest.mark.slow
