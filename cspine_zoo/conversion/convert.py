@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from cspine_zoo.conversion.direction import from_above, turn_round
 from cspine_zoo.conversion.layouts import layout_of
 from cspine_zoo.conversion.pickled import read_state
 from cspine_zoo.conversion.report import KeyReport, match
@@ -75,11 +76,16 @@ class Conversion:
         with torch.no_grad():
             for one in self.report.mapped:
                 state[one.ours].copy_(self._tensors[one.theirs])
+        if self.report.renamed:
+            turn_round(self._network)
         return checkpoint.write(self._network, self.entry, path, half=False)
 
 
 def prepare(
-    path: str | os.PathLike[str], model: str | os.PathLike[str], ignore: Sequence[str] = ()
+    path: str | os.PathLike[str],
+    model: str | os.PathLike[str],
+    ignore: Sequence[str] = (),
+    origin: str = "",
 ) -> Conversion:
     """Read a ``.pth`` file and match it with a model; ``.report`` says how well it fits.
 
@@ -88,6 +94,7 @@ def prepare(
         model: the row whose network the weights are for.
         ignore: patterns (``*`` one part of a name, ``**`` any number) of their tensors to leave
             out, and of our buffers to leave as built.
+        origin: where the file was had from, for the row.
 
     Raises:
         UsageError: there is no such model.
@@ -100,7 +107,9 @@ def prepare(
         torch.manual_seed(0)  # buffers that are left as built are the same each time
         network = build(entry.architecture.name, entry.architecture.arguments)
     report = match(state.tensors, network, layout_of(entry.architecture), ignore)
-    row = _row(entry, source, state.sha256)
+    row = _row(entry, f"{source.name}, sha256 {state.sha256}{origin and f', from {origin}'}")
+    if report.renamed:
+        row = replace(row, preprocess=from_above(row.preprocess))
     return Conversion(row, report, state.wrapping, network, state.tensors, source)
 
 
@@ -143,7 +152,7 @@ def checked_out(out: str | os.PathLike[str]) -> Path:
     return path
 
 
-def _row(entry: ManifestEntry, source: Path, sha256: str) -> ManifestEntry:
+def _row(entry: ManifestEntry, source: str) -> ManifestEntry:
     classifies = entry.calibration is not None
     return replace(
         entry,
@@ -157,7 +166,7 @@ def _row(entry: ManifestEntry, source: Path, sha256: str) -> ManifestEntry:
             weights="not stated by the file: ask whoever made it",
             data="not stated by the file: ask whoever made it",
         ),
-        training_data=f"Unknown. Converted from {source.name}, sha256 {sha256}.",
+        training_data=f"Unknown. Converted from {source}.",
         limitations=_LIMITATIONS if classifies else _LIMITATIONS[:1],
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -67,7 +67,7 @@ def read_state(path: Path) -> SourceState:
 def _load(path: Path) -> Any:
     # Losses that training scripts store beside the weights are numpy scalars: bytes and a type.
     scalar: Any = np.float64(0).__reduce__()[0]
-    allowed: list[Any] = [
+    allowed: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
         (scalar, "numpy.core.multiarray.scalar"),
         (scalar, "numpy._core.multiarray.scalar"),
         np.dtype,

@@ -54,6 +54,11 @@ class KeyReport:
         """Whether every tensor of ours is filled, and none of theirs is left over."""
         return not (self.misfits or self.missing or self.unexpected)
 
+    @property
+    def renamed(self) -> bool:
+        """Whether the file is of another code base: one that has our names keeps our ways."""
+        return any(one.theirs != one.ours for one in self.mapped)
+
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values."""
         return unbuild(self)

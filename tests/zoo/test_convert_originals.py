@@ -7,6 +7,7 @@ preprocessing does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from cspine_zoo.conversion.convert import convert
+from cspine_zoo.conversion.layouts import layout_of
+from cspine_zoo.conversion.names import translate
 from cspine_zoo.models.image_axes import to_volume
 from cspine_zoo.models.outputs import ClassifierOutput
+from cspine_zoo.models.registry import build
+from cspine_zoo.zoo import checkpoint
 from cspine_zoo.zoo.load import load_model
-from cspine_zoo.zoo.manifest import read_manifest
+from cspine_zoo.zoo.manifest import Architecture, read_manifest
 from cspine_zoo.zoo.model import ZooModel
 from tests.zoo import originals
 
 Wrap = Callable[[dict[str, Tensor]], Any]
-
-slow = pytest.mark.slow
 
 
 def _plain(state: dict[str, Tensor]) -> Any:
@@ -54,12 +57,38 @@ def _agree(ours: Tensor, theirs: Tensor) -> None:
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
+@torch.inference_mode()
+def test_a_small_network_of_the_same_build(tmp_path: Path) -> None:
+    """The whole way for the default run, on an encoder that timm keeps for tests."""
+    entry = read_manifest()["cls-bilstm-resnet18"]
+    small = Architecture(
+        entry.architecture.name, entry.architecture.arguments | {"backbone": "test_resnet"}
+    )
+    row = tmp_path / "row.safetensors"
+    checkpoint.write(build(small.name, small.arguments), replace(entry, architecture=small), row)
+    original = originals.unlike_new(originals.PerVertebra("test_resnet"))
+    torch.save(_last(original.state_dict()), tmp_path / "original.pth")
+    convert(tmp_path / "original.pth", row, tmp_path / "ours.safetensors")
+    model = load_model(tmp_path / "ours.safetensors", device="cpu")
+    from_above = _images(2, 5, 6, 32, 32)
+    output: ClassifierOutput = model(from_above.flip(1))
+    _agree(output.slice_logits.flip(1), original(from_above))
+
+
+def test_every_name_of_the_slice_network_has_its_place() -> None:
+    architecture = read_manifest()["seg-unet25d-effb0"].architecture
+    with torch.device("meta"):
+        theirs = originals.SliceUnet().state_dict()
+        ours = build(architecture.name, architecture.arguments).state_dict()
+    table = layout_of(architecture)
+    places = {translate(name, table): tensor.shape for name, tensor in theirs.items()}
+    assert places == {name: tensor.shape for name, tensor in ours.items()}
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "backbone"),
-    [
-        ("cls-bilstm-resnet18", "resnet18"),
-        pytest.param("cls-bilstm-effv2s", "tf_efficientnetv2_s", marks=slow),
-    ],
+    [("cls-bilstm-resnet18", "resnet18"), ("cls-bilstm-effv2s", "tf_efficientnetv2_s")],
 )
 @torch.inference_mode()
 def test_one_vertebra_at_a_time(name: str, backbone: str, tmp_path: Path) -> None:
@@ -105,6 +134,7 @@ def test_attention_over_slices(name: str, backbone: str, tmp_path: Path) -> None
     _agree(output.logit, original(from_above))
 
 
+@pytest.mark.slow
 @torch.inference_mode()
 def test_slices_of_a_neck(tmp_path: Path) -> None:
     original = originals.unlike_new(originals.SliceUnet())
