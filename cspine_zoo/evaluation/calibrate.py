@@ -108,7 +108,7 @@ def fit(
         raise UsageError("nothing_scored", "No vertebra of these studies was scored.")
     flat, flags = np.concatenate([own for own, _ in scored]), np.array(labels, dtype=np.int64)
     fitted = fit_temperature(flat, flags)
-    # As inference.classify.any_fracture has it, at the new temperature.
+    # As inference.patient.any_of has it, at the new temperature.
     patients = [1 - np.prod(1 - probabilities_of(own, fitted)) for own, _ in scored]
     overall: NDArray[np.int64] = np.array([flag for _, flag in scored], dtype=np.int64)
     return Calibration(

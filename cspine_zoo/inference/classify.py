@@ -13,9 +13,11 @@ from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.errors import CSpineZooError, ManifestError
 from cspine_zoo.inference.extent import LevelExtent
+from cspine_zoo.inference.patient import patient_probability
 from cspine_zoo.inference.precision import running, to_input
 from cspine_zoo.inference.segment import Segmentation
 from cspine_zoo.models.outputs import ClassifierOutput
+from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.preprocess.crops import VertebraCrop, crop_in_box
 from cspine_zoo.preprocess.spec import Preprocess
 from cspine_zoo.results import SliceScore, VertebraPrediction
@@ -53,6 +55,16 @@ class Crops:
         return self._kept[key]
 
 
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A vertebra's crop with the network's answer to it."""
+
+    crop: VertebraCrop
+    logit: float
+    slice_logits: Sequence[float]
+    slice_weights: Sequence[float]
+
+
 def classify(
     model: ZooModel,
     levels: Sequence[LevelExtent],
@@ -62,8 +74,9 @@ def classify(
 ) -> Verdict:
     """Score every vertebra that was found.
 
-    Vertebrae go through the network one by one: a level's probability then cannot depend on
-    which others are in view, and memory stays that of one.
+    Where a network judges vertebrae by themselves, they go through it one by one: a level's
+    probability then cannot depend on which others are in view, and memory stays that of one. A
+    network that reads a whole spine gets those that were found, and reads on over the others.
 
     Args:
         model: a classifier.
@@ -77,38 +90,89 @@ def classify(
         CSpineZooError: ``not_finite``.
     """
     temperature, thresholds = _calibration(model)
-    vertebrae = []
-    for done, extent in enumerate(levels):
-        probability: float | None = None
-        slices: tuple[SliceScore, ...] = ()
-        if extent.found:
-            crop = crops.of(extent, model.preprocess)
-            output = _run(model, crop, precision)
-            probability = _probability(float(output.logit[0]), temperature, model.entry.name)
-            slices = _slice_scores(output, crop, temperature, model.entry.name)
-        vertebrae.append(
-            VertebraPrediction(
-                level=extent.level,
-                found=extent.found,
-                visible_fraction=extent.visible_fraction,
-                centroid_mm=extent.centroid_mm,
-                probability=probability,
-                threshold=thresholds.vertebra,
-                slices=slices,
+    found = [extent for extent in levels if extent.found]
+    patient_logit: float | None = None
+    if isinstance(model.network, SpineClassifier) and found:
+        scored, patient_logit = _spine(model, levels, crops, precision)
+    else:
+        scored = {}
+        for done, extent in enumerate(found):
+            scored[extent.level] = _vertebra(model, crops.of(extent, model.preprocess), precision)
+            progress((done + 1) / len(found))
+    name = model.entry.name
+    vertebrae = tuple(
+        _prediction(extent, scored.get(extent.level), temperature, thresholds.vertebra, name)
+        for extent in levels
+    )
+    progress(1.0)
+    of_head = None if patient_logit is None else _probability(patient_logit, temperature, name)
+    rule = model.entry.architecture.arguments.get("patient", "any")
+    overall = patient_probability(rule, vertebrae, of_head)
+    return Verdict(vertebrae, overall, thresholds.patient)
+
+
+def _prediction(
+    extent: LevelExtent, scored: _Scored | None, temperature: float, threshold: float, name: str
+) -> VertebraPrediction:
+    probability: float | None = None
+    slices: tuple[SliceScore, ...] = ()
+    if scored is not None:
+        probability = _probability(scored.logit, temperature, name)
+        slices = tuple(
+            SliceScore(float(z), weight, _probability(logit, temperature, name))
+            for z, weight, logit in zip(
+                scored.crop.positions_mm, scored.slice_weights, scored.slice_logits, strict=True
             )
         )
-        progress((done + 1) / len(levels))
-    return Verdict(tuple(vertebrae), any_fracture(vertebrae), thresholds.patient)
+    return VertebraPrediction(
+        level=extent.level,
+        found=extent.found,
+        visible_fraction=extent.visible_fraction,
+        centroid_mm=extent.centroid_mm,
+        probability=probability,
+        threshold=threshold,
+        slices=slices,
+    )
 
 
-def any_fracture(vertebrae: Sequence[VertebraPrediction]) -> float | None:
-    """Probability that any vertebra is fractured, taking them as independent.
+def _vertebra(model: ZooModel, crop: VertebraCrop, precision: str) -> _Scored:
+    with running(model.device, precision):
+        # (S, C, H, W) is laid out for the encoder, then becomes a batch of one vertebra.
+        images = to_input(torch.from_numpy(np.ascontiguousarray(crop.images)), model.device)
+        output: ClassifierOutput = model(images[None])
+    return _scored(crop, output, 0)
 
-    Returns:
-        1 - prod(1 - p) over the levels that were scored; None if none was.
-    """
-    whole = [1.0 - v.probability for v in vertebrae if v.probability is not None]
-    return 1.0 - math.prod(whole) if whole else None
+
+def _spine(
+    model: ZooModel, levels: Sequence[LevelExtent], crops: Crops, precision: str
+) -> tuple[dict[str, _Scored], float | None]:
+    """Every level that was found, and the patient head's logit if there is one."""
+    cut = {e.level: crops.of(e, model.preprocess) for e in levels if e.found}
+    shape = next(iter(cut.values())).images.shape
+    stack = torch.zeros(len(levels), *shape)
+    for place, extent in enumerate(levels):
+        if extent.found:
+            stack[place] = torch.from_numpy(np.ascontiguousarray(cut[extent.level].images))
+    present = torch.tensor([[extent.found for extent in levels]], device=model.device)
+    with running(model.device, precision):
+        images = to_input(stack.flatten(0, 1), model.device)
+        output: ClassifierOutput = model(images.unflatten(0, stack.shape[:2])[None], present)
+    scored = {
+        extent.level: _scored(cut[extent.level], output, (0, place))
+        for place, extent in enumerate(levels)
+        if extent.found
+    }
+    patient = output.patient_logit
+    return scored, None if patient is None else float(patient[0])
+
+
+def _scored(crop: VertebraCrop, output: ClassifierOutput, at: int | tuple[int, int]) -> _Scored:
+    return _Scored(
+        crop,
+        float(output.logit[at]),
+        output.slice_logits[at].float().tolist(),
+        output.slice_weights[at].float().tolist(),
+    )
 
 
 def _calibration(model: ZooModel) -> tuple[float, OperatingPoint]:
@@ -120,29 +184,6 @@ def _calibration(model: ZooModel) -> tuple[float, OperatingPoint]:
             file=model.entry.name,
         )
     return calibration.temperature, model.entry.operating_point
-
-
-def _run(model: ZooModel, crop: VertebraCrop, precision: str) -> ClassifierOutput:
-    with running(model.device, precision):
-        # (S, C, H, W) is laid out for the encoder, then becomes a batch of one vertebra.
-        images = to_input(torch.from_numpy(np.ascontiguousarray(crop.images)), model.device)
-        output: ClassifierOutput = model(images[None])
-        return ClassifierOutput(
-            output.logit.float().cpu(),
-            output.slice_logits.float().cpu(),
-            output.slice_weights.float().cpu(),
-        )
-
-
-def _slice_scores(
-    output: ClassifierOutput, crop: VertebraCrop, temperature: float, name: str
-) -> tuple[SliceScore, ...]:
-    return tuple(
-        SliceScore(float(z), float(weight), _probability(float(logit), temperature, name))
-        for z, weight, logit in zip(
-            crop.positions_mm, output.slice_weights[0], output.slice_logits[0], strict=True
-        )
-    )
 
 
 def _probability(logit: float, temperature: float, name: str) -> float:

@@ -11,6 +11,7 @@ from cspine_zoo.errors import WeightsError
 from cspine_zoo.models.crop_localizer import CropLocalizer
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.slice_segmenter import SliceSegmenter
+from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.models.unet3d import UNet3D
 from cspine_zoo.models.volume_segmenter import VolumeSegmenter
 
@@ -20,6 +21,7 @@ ARCHITECTURES: Final[Mapping[str, Callable[..., nn.Module]]] = {
     "volume-segmenter": VolumeSegmenter,
     "crop-localizer": CropLocalizer,
     "slice-classifier": SliceClassifier,
+    "spine-classifier": SpineClassifier,
 }
 
 

@@ -51,13 +51,18 @@ def posed(images: Tensor, poses: Tensor) -> Tensor:
     return functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def revalued(images: Tensor, generator: Generator, mask_channel: int) -> Tensor:
+def revalued(images: Tensor, generator: Generator, mask_channel: int | None) -> Tensor:
     """Random blur, gain, offset and noise, and uneven bone: real bone is never as even as drawn.
 
-    The texture is shared by the neighbouring slices, and added in the mask alone.
+    The texture is shared by the neighbouring slices, and added in the mask alone; without a mask
+    there is none.
     """
     count, channels = images.shape[:2]
-    mask = images[:, mask_channel : mask_channel + 1]
+    mask = (
+        torch.zeros_like(images[:, :1])
+        if mask_channel is None
+        else images[:, mask_channel : mask_channel + 1]
+    )
 
     def each(low: float, high: float) -> Tensor:
         return _uniform(count, low, high, generator).reshape(count, 1, 1, 1)
@@ -75,7 +80,8 @@ def revalued(images: Tensor, generator: Generator, mask_channel: int) -> Tensor:
         values = values + each(-0.05, 0.15).clamp(min=0) * mask * texture
     noise = each(0.0, 0.08) * torch.randn(images.shape, generator=generator)
     values = (values * each(0.8, 1.2) + each(-0.12, 0.12) + noise).clamp(-1, 1)
-    values[:, mask_channel] = images[:, mask_channel]
+    if mask_channel is not None:
+        values[:, mask_channel] = images[:, mask_channel]
     return values
 
 

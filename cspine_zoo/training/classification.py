@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,18 +16,17 @@ from cspine_zoo.errors import UsageError
 from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.models.registry import build
 from cspine_zoo.models.slice_classifier import SliceClassifier
-from cspine_zoo.synthetic.fracture import FIRST_LEVEL_ODDS
+from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.training.augment import posed, random_poses, revalued
 from cspine_zoo.training.loop import Batch, Run, Schedule
 from cspine_zoo.training.losses import slice_loss, study_loss, vertebra_loss
 from cspine_zoo.training.mixup import shuffled
-from cspine_zoo.training.recipes import ClassifierPreset
+from cspine_zoo.training.prior import shift_prior
+from cspine_zoo.training.recipes import ClassifierPreset, SharedEncoderPreset
 from cspine_zoo.training.records import Vertebrae, dequantised
+from cspine_zoo.training.spines import Spines, truth_of
 
 LOG: Final = logging.getLogger(__name__)
-
-PREVALENCE: Final = sum(FIRST_LEVEL_ODDS) / len(FIRST_LEVEL_ODDS)
-"""Share of fractured vertebrae in RSNA 2022's training studies, 10.2 %."""
 
 _SLICE_WEIGHT: Final = 0.5
 _LEVELS_A_STUDY: Final = 7
@@ -44,6 +42,8 @@ class Features:
         slices: (N, S) 1 where the fracture shows.
         known: (N, S) 1 where that is known.
         studies: int (N,), number of the study that each is of.
+        levels: int (N,), 1-7.
+        twins: int (N,), row of the same vertebra in the other state; -1 where there is none.
     """
 
     values: Tensor
@@ -51,6 +51,13 @@ class Features:
     slices: Tensor
     known: Tensor
     studies: Tensor
+    levels: Tensor
+    twins: Tensor
+
+    def spines(self) -> Spines:
+        """The vertebrae by study."""
+        columns = (self.truth.long(), self.levels, self.studies, self.twins)
+        return Spines(*(column.numpy() for column in columns))
 
 
 class HeadPupil(nn.Module):
@@ -60,45 +67,74 @@ class HeadPupil(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B,) and slice logits (B, S) from features (B, S, F)."""
-        output = self.network.score(functional.dropout(features, 0.2, self.training))
-        return output.logit, output.slice_logits
+    def forward(self, features: Tensor, present: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Logits (B,) and slice logits (B, S) from features (B, S, F).
+
+        Of spines (N, L, S, F) with B vertebrae ``present`` (N, L), those of these.
+        """
+        noisy = functional.dropout(features, 0.2, self.training)
+        if present is None or not isinstance(self.network, SpineClassifier):
+            output = self.network.score(noisy)
+            return output.logit, output.slice_logits
+        output = self.network.score(noisy, present)
+        return output.logit[present], output.slice_logits[present]
 
 
 @dataclass(frozen=True, eq=False)
 class HeadBatches:
-    """Random vertebrae, or all those of random studies where patients count."""
+    """Random vertebrae; all those of random studies where patients count; or random spines."""
 
     features: Features
-    preset: ClassifierPreset
+    preset: SharedEncoderPreset
+    spines: Spines | None = None
 
     def __call__(self, step: int, part: int, parts: int) -> Batch:
-        """Features (B, S, F), truth (B,), slice truth and known mask (B, S), study (B,)."""
-        data, preset = self.features, self.preset
+        """Features (B, S, F), truth (B,), slice truth and known mask (B, S), study (B,).
+
+        Of N spines, features (N, 7, S, F), and at the end which vertebrae (N, 7) are there: the
+        other columns are of these.
+        """
+        preset = self.preset
         generator = Generator().manual_seed((preset.seed * 1_000_003 + step) * 1_009 + part)
+        studies = max(1, preset.batch // _LEVELS_A_STUDY)
+        if self.spines is not None:
+            rows = torch.from_numpy(self.spines.draw(studies, generator))
+            present = rows >= 0
+            columns = [
+                column.unflatten(0, rows.shape)
+                for column in self._columns(rows.clamp(min=0).flatten(), generator)
+            ]
+            owner = torch.arange(studies)[:, None].expand_as(rows)
+            return (columns[0], *(column[present] for column in (*columns[1:], owner)), present)
         if preset.weights.counts_patients:
-            count = max(1, preset.batch // _LEVELS_A_STUDY)
-            drawn = torch.randint(int(data.studies.max()) + 1, (count,), generator=generator)
-            found = [(data.studies == study).nonzero()[:, 0] for study in drawn]
-            chosen = torch.cat(found)
-            owner = torch.repeat_interleave(
-                torch.arange(count), torch.tensor([len(rows) for rows in found])
-            )
+            chosen, owner = self._all_of(studies, generator)
         else:
-            chosen = torch.randint(len(data.truth), (preset.batch,), generator=generator)
+            chosen = torch.randint(len(self.features.truth), (preset.batch,), generator=generator)
             owner = torch.arange(preset.batch)
+        return (*self._columns(chosen, generator), owner)
+
+    def _all_of(self, count: int, generator: Generator) -> tuple[Tensor, Tensor]:
+        """All rows of random studies, and which of the ``count`` each is of."""
+        studies = self.features.studies
+        drawn = torch.randint(int(studies.max()) + 1, (count,), generator=generator)
+        found = [(studies == study).nonzero()[:, 0] for study in drawn]
+        sizes = torch.tensor([len(rows) for rows in found])
+        return torch.cat(found), torch.repeat_interleave(torch.arange(count), sizes)
+
+    def _columns(self, chosen: Tensor, generator: Generator) -> Batch:
+        """Features in a random view, truth, slice truth and known mask of rows."""
+        data = self.features
         view = torch.randint(len(data.values), (len(chosen),), generator=generator)
         columns: Batch = (data.values[view, chosen], data.slices[chosen], data.known[chosen])
-        if preset.shuffled_share > 0:
-            columns = shuffled(columns, preset.shuffled_share, generator)
+        if self.preset.shuffled_share > 0:
+            columns = shuffled(columns, self.preset.shuffled_share, generator)
         values, slices, known = columns
-        return values, data.truth[chosen], slices, known, owner
+        return values, data.truth[chosen], slices, known
 
 
 def train_head(
     fabric: Fabric,
-    preset: ClassifierPreset,
+    preset: SharedEncoderPreset,
     network: SliceClassifier,
     features: Features,
     out: Path,
@@ -128,8 +164,8 @@ def train_head(
     )
 
     def loss(pupil: nn.Module, batch: Batch) -> Tensor:
-        values, truth, slices, known, owner = batch
-        logits, slice_logits = pupil(values)
+        values, truth, slices, known, owner, *present = batch
+        logits, slice_logits = pupil(values, *present)
         whole = (
             study_loss(logits, truth, owner, preset.weights)
             if preset.weights.counts_patients
@@ -137,32 +173,27 @@ def train_head(
         )
         return whole + _SLICE_WEIGHT * slice_loss(slice_logits, slices, known, preset.weights)
 
+    spines = features.spines() if isinstance(network, SpineClassifier) else None
     encoder, network.encoder = network.encoder, nn.Identity()  # type: ignore[assignment]
     run = Run(fabric, HeadPupil(network), schedule, out)
     if resume:
         run.resume()
-    run.fit(HeadBatches(features, preset), loss)
+    run.fit(HeadBatches(features, preset, spines), loss)
     trained = run.result().network
     trained.encoder = encoder
-    odds = share * preset.weights.fractured / ((1 - share) * preset.weights.whole)
-    _shift_prior(trained, odds)
+    if spines is not None:
+        rows = spines.draw(1000, Generator().manual_seed(0))
+        share = float(truth_of(features.truth.numpy(), rows)[rows >= 0].mean())
+    # No light row has a patient head: the share of fractured patients plays no part.
+    shift_prior(trained, share, 0.5, preset.weights)
     return trained.cpu().eval()
-
-
-def _shift_prior(network: SliceClassifier, trained_odds: float) -> None:
-    """Move the head's bias from the odds of a fracture in training to those among patients.
-
-    The weights of a vertebra's slices sum to 1, so its logit moves by the same amount.
-    """
-    with torch.no_grad():
-        network.head.bias.add_(math.log(PREVALENCE / (1 - PREVALENCE)) - math.log(trained_odds))
 
 
 @torch.no_grad()
 def encoder_features(
     encoder: SliceEncoder,
     vertebrae: Vertebrae,
-    preset: ClassifierPreset,
+    preset: SharedEncoderPreset,
     views: int,
     device: torch.device,
 ) -> Features:
@@ -191,6 +222,8 @@ def encoder_features(
         torch.from_numpy(vertebrae.slice_truth).float(),
         torch.from_numpy(vertebrae.slice_known).float(),
         torch.tensor([numbers[study] for study in vertebrae.studies.tolist()]),
+        torch.from_numpy(vertebrae.levels),
+        torch.from_numpy(vertebrae.twins),
     )
 
 

@@ -12,7 +12,14 @@ from typing import Final, Protocol
 import torch
 from filelock import FileLock, Timeout
 
-from cspine_zoo.training.records import Vertebrae, VertebraRecord, shard_path, write_shard
+from cspine_zoo.training.records import (
+    Vertebrae,
+    VertebraRecord,
+    is_empty,
+    no_vertebrae,
+    shard_path,
+    write_shard,
+)
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -24,8 +31,54 @@ class RecordSource(Protocol):
     def shards(self) -> int:
         """How many there are."""
 
+    @property
+    def studies(self) -> int:
+        """How many there are, at most."""
+
     def records(self, number: int) -> list[VertebraRecord]:
         """Of one shard; same number, same records."""
+
+
+class LazyShards:
+    """Shards of a cache that are made when they are first asked for.
+
+    Args:
+        cache: directory of the shards.
+        source: of the records.
+    """
+
+    def __init__(self, cache: Path, source: RecordSource) -> None:
+        self.cache, self.source = cache, source
+        self._open: dict[int, Vertebrae | None] = {}
+
+    def turn(self, number: int, seed: int) -> Vertebrae:
+        """The shard of one turn: each has its turn in random order, then all again.
+
+        A shard without any vertebra gives its turn to the next.
+
+        Args:
+            number: of the turn, from 0.
+            seed: of the order.
+
+        Raises:
+            UsageError: no shard has a vertebra.
+        """
+        count = self.source.shards
+        epoch, place = divmod(number, count)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        order = torch.randperm(count, generator=generator).tolist()
+        for shard in (*order[place:], *order[:place]):
+            if (vertebrae := self._vertebrae(shard)) is not None:
+                return vertebrae
+        raise no_vertebrae()
+
+    def _vertebrae(self, number: int) -> Vertebrae | None:
+        if number not in self._open:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            _make_shard(self.cache, self.source, True, number)
+            path = shard_path(self.cache, number)
+            self._open[number] = None if is_empty(path) else Vertebrae(self.cache, [path])
+        return self._open[number]
 
 
 def make_shards(cache: Path, source: RecordSource, workers: int = 1) -> Vertebrae:

@@ -93,17 +93,19 @@ class Vertebrae:
 
     Args:
         cache: directory of the shards.
+        shards: those to read; all without it.
 
     Raises:
         UsageError: there is no record in it.
     """
 
-    def __init__(self, cache: Path) -> None:
-        shards = [path for path in sorted(cache.glob(_SHARDS)) if path.is_dir()]
+    def __init__(self, cache: Path, shards: Sequence[Path] | None = None) -> None:
+        if shards is None:
+            shards = [path for path in sorted(cache.glob(_SHARDS)) if path.is_dir()]
         tables = [dict(np.load(path / "table.npz")) for path in shards]
         filled = [n for n, table in enumerate(tables) if len(table["labels"])]
         if not filled:
-            raise UsageError("no_vertebrae", "no vertebra of the data can be trained on.")
+            raise no_vertebrae()
         tables = [tables[n] for n in filled]
         self._images, self._maps = (
             [np.load(shards[n] / name, mmap_mode="r") for n in filled]
@@ -159,6 +161,16 @@ class Vertebrae:
             shard, at = self._place(row)
             found.append(columns[shard][at, place])
         return np.stack(found)
+
+
+def no_vertebrae() -> UsageError:
+    """The error for data without anything to learn from."""
+    return UsageError("no_vertebrae", "no vertebra of the data can be trained on.")
+
+
+def is_empty(shard: Path) -> bool:
+    """Whether a shard that is there holds no record."""
+    return not (shard / "images.npy").exists()
 
 
 def shard_path(cache: Path, number: int) -> Path:

@@ -8,10 +8,15 @@ from typing import Any, Final
 
 import torch
 
-from cspine_zoo.anatomy import LEVELS
+from cspine_zoo.anatomy import LEVELS, PATIENT_OVERALL
 from cspine_zoo.models.registry import build
 from cspine_zoo.training.presets import PRESETS
-from cspine_zoo.training.recipes import ClassifierPreset, Preset, SegmenterPreset
+from cspine_zoo.training.recipes import (
+    ClassifierPreset,
+    Preset,
+    SegmenterPreset,
+    SharedEncoderPreset,
+)
 from cspine_zoo.training.synthetic_crops import SCENES_A_SHARD
 from cspine_zoo.zoo.manifest import Manifest, ManifestEntry
 
@@ -70,7 +75,7 @@ class Provenance:
 def trained_row(preset: Preset, provenance: Provenance) -> ManifestEntry:
     """Row of what a training run made; files, metrics and calibration are still empty."""
     synthetic = not provenance.studies
-    if isinstance(preset, ClassifierPreset) and not provenance.start:
+    if isinstance(preset, SharedEncoderPreset) and not provenance.start:
         provenance = replace(provenance, start=_IMAGENET)
     return _row(
         preset,
@@ -132,7 +137,7 @@ def _row(preset: Preset, known: Mapping[str, Any]) -> ManifestEntry:
         if isinstance(preset, SegmenterPreset)
         else {
             "task": "fracture-classification",
-            "labels": ["fracture"],
+            "labels": _labels(preset),
             "segmenter": preset.segmenter,
             "calibration": {"method": "none", "temperature": 1.0, "fitted_on": "nothing yet"},
             "operating_point": {"patient": 0.5, "vertebra": 0.5, "chosen_on": "nothing yet"},
@@ -157,6 +162,13 @@ def _row(preset: Preset, known: Mapping[str, Any]) -> ManifestEntry:
             **known,
         }
     )
+
+
+def _labels(preset: ClassifierPreset) -> list[str]:
+    """What a classifier has a logit for."""
+    if preset.architecture != "spine-classifier":
+        return ["fracture"]
+    return [*LEVELS] if preset.arguments["patient"] == "any" else [*LEVELS, PATIENT_OVERALL]
 
 
 def _synthetic_data(preset: Preset) -> str:

@@ -19,7 +19,7 @@ from cspine_zoo.training.augment import augmented
 from cspine_zoo.training.imagenet import start_from_imagenet
 from cspine_zoo.training.loop import Batch, Run, Schedule, part_size, write_weights
 from cspine_zoo.training.mixup import mixed
-from cspine_zoo.training.recipes import ClassifierPreset
+from cspine_zoo.training.recipes import SharedEncoderPreset
 from cspine_zoo.training.records import Vertebrae, dequantised
 
 ENCODER_ARGUMENTS: Final = ("backbone", "in_channels", "features", "encoder_pool")
@@ -93,7 +93,7 @@ class SliceBatches:
     """
 
     vertebrae: Vertebrae
-    preset: ClassifierPreset
+    preset: SharedEncoderPreset
 
     def __call__(self, step: int, part: int, parts: int) -> Batch:
         """Images (B, C, H, W), truth (B,), fracture maps (B, 1, M, M)."""
@@ -150,7 +150,7 @@ class EncoderTask:
         workers: processes that make batches.
     """
 
-    preset: ClassifierPreset
+    preset: SharedEncoderPreset
     cache: Path
     out: Path
     start: dict[str, Tensor] | None = None
@@ -213,7 +213,7 @@ def encoder_loss(pupil: nn.Module, batch: Batch) -> Tensor:
     return label_loss + _MAP_WEIGHT * torch.stack([map_loss(c, maps) for c in cells]).sum()
 
 
-def untrained_encoder(preset: ClassifierPreset) -> SliceEncoder:
+def untrained_encoder(preset: SharedEncoderPreset) -> SliceEncoder:
     """The slice encoder that the rows share."""
     arguments = preset.arguments
     return SliceEncoder(

@@ -7,7 +7,7 @@ import logging
 import os
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,8 +27,15 @@ from cspine_zoo.training.classification import (
 )
 from cspine_zoo.training.crop_cache import RecordSource, make_shards
 from cspine_zoo.training.devices import Devices, is_first
+from cspine_zoo.training.end_to_end import EndToEndTask, train_end_to_end
 from cspine_zoo.training.loop import write_weights
-from cspine_zoo.training.recipes import ClassifierPreset, Preset, SegmenterPreset
+from cspine_zoo.training.recipes import (
+    ClassifierPreset,
+    EndToEndPreset,
+    Preset,
+    SegmenterPreset,
+    SharedEncoderPreset,
+)
 from cspine_zoo.training.records import Vertebrae
 from cspine_zoo.training.rows import Provenance, trained_row
 from cspine_zoo.training.segmentation import (
@@ -65,6 +72,9 @@ _HEAD_ONLY: Final = frozenset(
     }
 )
 """Fields of a preset that neither crops nor encoder depend on."""
+
+_OF_CROPS: Final = frozenset({"preprocess", "segmenter", "seed", "families", "family_share"})
+"""Fields that crops depend on; how many shards there are changes none of them."""
 
 
 @dataclass(frozen=True)
@@ -178,8 +188,48 @@ def _train_classifier(
     else:
         source = data.crops(preset, job.segmenter, job.devices.own)
         origin = [data.fingerprint(source)]
+    if isinstance(preset, EndToEndPreset):
+        return _train_end_to_end(preset, job, start, source, origin)
+    if isinstance(preset, SharedEncoderPreset):
+        return _train_shared_encoder(preset, job, start, source, origin)
+    raise UsageError("wrong_preset", f"there is no way to train {preset.name}")
+
+
+def _train_end_to_end(
+    preset: EndToEndPreset,
+    job: Job,
+    start: Start | None,
+    source: RecordSource,
+    origin: Sequence[bytes],
+) -> nn.Module | None:
+    task = EndToEndTask(
+        preset,
+        source,
+        job.out / f"crops-{crop_fingerprint(preset, origin)}",
+        job.out / preset.name,
+        start.weights if start else None,
+        job.resume,
+        job.workers,
+    )
+    LOG.info("crops will take up to %.1f GB in %s", task.crop_bytes / 1e9, task.cache.name)
+    if job.data is not None:  # a segmenter may need the device, which processes of a loader lack
+        make_shards(task.cache, source, job.workers)
+    if not job.devices.run(train_end_to_end, task):
+        return None
+    network = untrained_classifier(preset)
+    network.load_state_dict(torch.load(task.result, weights_only=True))
+    return network.eval()
+
+
+def _train_shared_encoder(
+    preset: SharedEncoderPreset,
+    job: Job,
+    start: Start | None,
+    source: RecordSource,
+    origin: Sequence[bytes],
+) -> nn.Module | None:
     if start is not None:
-        origin.append(start.encoder_digest())
+        origin = [*origin, start.encoder_digest()]
     shared = job.out / f"shared-{fingerprint(preset, origin)}"
     vertebrae = make_shards(shared / "crops", source, job.workers)
     LOG.info("%d vertebrae, %d fractured", len(vertebrae), int(vertebrae.labels.sum()))
@@ -213,7 +263,7 @@ def _train_classifier(
 def _features(
     network: SliceClassifier,
     vertebrae: Vertebrae,
-    preset: ClassifierPreset,
+    preset: SharedEncoderPreset,
     path: Path,
     devices: Devices,
 ) -> Features:
@@ -225,13 +275,23 @@ def _features(
     return features
 
 
-def fingerprint(preset: ClassifierPreset, origin: Sequence[bytes]) -> str:
+def fingerprint(preset: SharedEncoderPreset, origin: Sequence[bytes]) -> str:
     """Names what crops, encoder and features were made from: a changed preset makes new ones."""
     recipe = {name: value for name, value in vars(preset).items() if name not in _HEAD_ONLY}
     recipe["encoder"] = {key: preset.arguments[key] for key in ENCODER_ARGUMENTS}
     recipe["families"] = sorted(preset.families)
-    recipe["version"] = __version__
-    digest = hashlib.sha256(repr(sorted(recipe.items())).encode())
+    return _digest(recipe, origin)
+
+
+def crop_fingerprint(preset: ClassifierPreset, origin: Sequence[bytes]) -> str:
+    """Names what crops alone were made from: rows that take them alike share them."""
+    recipe = {name: value for name, value in vars(preset).items() if name in _OF_CROPS}
+    recipe["families"] = sorted(preset.families)
+    return _digest(recipe, origin)
+
+
+def _digest(recipe: Mapping[str, object], origin: Sequence[bytes]) -> str:
+    digest = hashlib.sha256(repr((__version__, sorted(recipe.items()))).encode())
     for part in origin:
         digest.update(part)
     return digest.hexdigest()[:12]

@@ -9,9 +9,10 @@ import torch
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.models.encoder import SliceEncoder
+from cspine_zoo.models.slice_classifier import SliceClassifier
+from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.synthetic.families import ALL
 from cspine_zoo.training.classification import (
-    PREVALENCE,
     Features,
     encoder_features,
     train_head,
@@ -20,7 +21,8 @@ from cspine_zoo.training.classification import (
 from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.imagenet import BACKBONE, start_from_imagenet
-from cspine_zoo.training.recipes import CHALLENGE, ClassifierPreset
+from cspine_zoo.training.prior import PREVALENCE
+from cspine_zoo.training.recipes import CHALLENGE, SharedEncoderPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, write_shard
 from cspine_zoo.training.slice_encoder import (
     EncoderTask,
@@ -143,8 +145,23 @@ def test_features_are_of_every_vertebra_under_each_view(
 
 
 def _features(values: torch.Tensor, slices: torch.Tensor, known: torch.Tensor) -> Features:
-    truth = torch.tensor([1.0, 0.0]).repeat(values.shape[1] // 2)
-    return Features(values, truth, slices, known, torch.arange(len(truth)) // 7)
+    """Patients of seven levels, each scanned broken and whole in turn; the last is cut short."""
+    places = torch.arange(values.shape[1])
+    truth = 1.0 - places % 2
+    studies = 2 * (places // 14) + places % 2
+    return Features(values, truth, slices, known, studies, places // 2 % 7 + 1, places ^ 1)
+
+
+def _scores(network: SliceClassifier, features: Features) -> torch.Tensor:
+    """Logits of all vertebrae, each among those of its study where the network reads spines."""
+    values = features.values[0]
+    if not isinstance(network, SpineClassifier):
+        return network.score(values).logit
+    places = features.studies, features.levels - 1
+    shape = int(features.studies.max()) + 1, 7
+    present = torch.zeros(shape, dtype=torch.bool).index_put(places, torch.tensor(True))
+    spines = torch.zeros(*shape, *values.shape[1:]).index_put(places, values)
+    return network.score(spines, present).logit[places]
 
 
 @pytest.mark.slow
@@ -156,14 +173,14 @@ def _features(values: torch.Tensor, slices: torch.Tensor, known: torch.Tensor) -
     ],
 )
 def test_a_head_finds_the_slices_that_show_the_fracture(
-    encoder: SliceEncoder, preset: ClassifierPreset, tmp_path: Path
+    encoder: SliceEncoder, preset: SharedEncoderPreset, tmp_path: Path
 ) -> None:
     """Features in which one value says it all; of every other fracture, its place is unknown."""
     small = replace(
         preset,
         arguments=preset.arguments | {"features": 8, "hidden": 4, "dropout": 0.0, "top_k": 2},
         batch=16,
-        head_passes=15,
+        head_passes=45 if "spine" in preset.architecture else 15,
         head_rate=4e-2,
     )
     generator = torch.Generator().manual_seed(1)
@@ -179,9 +196,9 @@ def test_a_head_finds_the_slices_that_show_the_fracture(
     features = _features(values, slices, known)
     trained = train_head(CPU.alone(), small, network, features, tmp_path)
     with torch.inference_mode():
-        output = trained.score(values[0])
+        logits = _scores(trained, features)
     truth = features.truth
-    assert float(output.logit[truth == 1].min()) > float(output.logit[truth == 0].max())
+    assert float(logits[truth == 1].min()) > float(logits[truth == 0].max())
     for name, tensor in encoder.state_dict().items():
         assert torch.equal(trained.encoder.state_dict()[name], tensor), name
 
@@ -211,6 +228,8 @@ def test_a_head_needs_both_classes(tmp_path: Path) -> None:
         torch.zeros(4, 5),
         torch.zeros(4, 5),
         torch.arange(4),
+        torch.ones(4, dtype=torch.long),
+        torch.full((4,), -1),
     )
     with pytest.raises(UsageError) as caught:
         train_head(CPU.alone(), TINY, untrained_classifier(TINY), features, tmp_path)

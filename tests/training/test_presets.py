@@ -1,13 +1,13 @@
 """Every preset that ships builds, and its row is one that the manifest takes."""
 
 import pytest
+import torch
 
 from cspine_zoo.models.registry import build
-from cspine_zoo.models.slice_classifier import SliceClassifier
-from cspine_zoo.models.unet3d import UNet3D
+from cspine_zoo.models.segmenter import Segmenter
 from cspine_zoo.training.classifier_presets import CLASSIFIERS, LIGHT
 from cspine_zoo.training.presets import PRESETS
-from cspine_zoo.training.recipes import ClassifierPreset
+from cspine_zoo.training.recipes import ClassifierPreset, SegmenterPreset, SharedEncoderPreset
 from cspine_zoo.training.rows import NOT_VALIDATED, Provenance, rows_without_weights, trained_row
 from cspine_zoo.training.segmenter_presets import SEGMENTER, SEGMENTERS
 from cspine_zoo.zoo.manifest import ManifestEntry, read_manifest
@@ -15,10 +15,8 @@ from cspine_zoo.zoo.manifest import ManifestEntry, read_manifest
 PROVENANCE = Provenance("cspine-zoo train x", "a CPU", 3.0)
 
 
-@pytest.mark.parametrize("preset", LIGHT, ids=lambda preset: preset.name)
+@pytest.mark.parametrize("preset", CLASSIFIERS, ids=lambda preset: preset.name)
 def test_a_classifier_takes_the_channels_of_its_crops(preset: ClassifierPreset) -> None:
-    network = build(preset.architecture, preset.arguments)
-    assert isinstance(network, SliceClassifier)
     assert preset.arguments["in_channels"] == len(preset.preprocess.channels)
     assert preset.segmenter == SEGMENTER.name
     row = trained_row(preset, PROVENANCE)
@@ -26,6 +24,7 @@ def test_a_classifier_takes_the_channels_of_its_crops(preset: ClassifierPreset) 
     assert row.limitations[0] == NOT_VALIDATED
     assert row.calibration is not None
     assert row.metrics == ()
+    assert ("ImageNet" in row.training_data) == isinstance(preset, SharedEncoderPreset)
 
 
 def test_classifiers_differ_in_their_heads_alone() -> None:
@@ -39,20 +38,22 @@ def test_classifiers_differ_in_their_heads_alone() -> None:
             first.head_passes,
         )
         different = {
-            key for key, value in preset.arguments.items() if value != first.arguments[key]
+            key for key, value in preset.arguments.items() if value != first.arguments.get(key)
         }
-        assert different <= {"sequence", "pooling"}
+        assert different <= {"sequence", "pooling", "patient"}
 
 
-def test_the_segmenters_patches_fit_its_network() -> None:
-    network = build(SEGMENTER.architecture, SEGMENTER.arguments)
-    assert isinstance(network, UNet3D)
-    for shape in SEGMENTER.patches.shapes:
+@pytest.mark.parametrize("preset", SEGMENTERS, ids=lambda preset: preset.name)
+def test_a_segmenters_patches_fit_its_network(preset: SegmenterPreset) -> None:
+    with torch.device("meta"):
+        network = build(preset.architecture, preset.arguments)
+    assert isinstance(network, Segmenter)
+    for shape in preset.patches.shapes:
         assert all(n % d == 0 for n, d in zip(shape, network.divisors, strict=True))
-    assert SEGMENTER.preprocess.spacing_mm == (SEGMENTER.patches.spacing_mm,) * 3
-    row = trained_row(SEGMENTER, PROVENANCE)
+    assert preset.preprocess.spacing_mm == preset.patches.axes_mm
+    row = trained_row(preset, PROVENANCE)
     assert ManifestEntry.from_dict(row.to_dict()) == row
-    assert len(row.labels) == SEGMENTER.arguments["out_channels"]
+    assert len(row.labels) == preset.arguments["out_channels"]
 
 
 def test_presets_go_by_the_name_of_their_row() -> None:

@@ -89,7 +89,7 @@ def test_a_slice_shows_a_fracture_from_6_mm2_on() -> None:
     shares = np.zeros((3, MAP_PX, MAP_PX), np.float32)
     shares[1, 4, 4] = 0.6
     shares[2, 4, 4] = 0.7
-    assert slices_with_fracture(shares, SMALL).tolist() == [False, False, True]
+    assert slices_with_fracture(shares, (96.0, 96.0)).tolist() == [False, False, True]
 
 
 @pytest.mark.slow
