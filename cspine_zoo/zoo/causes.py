@@ -44,6 +44,14 @@ _SECRETS: Final = (
     (re.compile(r"://[^/@\s]+@"), "://***@"),
     (re.compile(r"\?[^\s'\"<>]+"), "?***"),
 )
+_NOTES: Final = (
+    ("refused", "unreachable", "it cannot be reached: the connection is refused"),
+    ("name resolution", "unreachable", "its name cannot be resolved"),
+    ("not known", "unreachable", "its name cannot be resolved"),
+    ("certificate", *_UNTRUSTED),
+    ("timed out", "stalled", "it stopped answering"),
+    ("error while downloading", "cut", "the connection is cut again and again"),
+)
 _LONGEST: Final = 300
 
 
@@ -64,6 +72,15 @@ def status_cause(status: int) -> Cause:
     if status >= 500:
         return Cause("server_error", f"the server fails ({status})")
     return Cause("refused", f"it answers {status}")
+
+
+def cause_in(note: str) -> Cause | None:
+    """Why huggingface_hub tries again, from what it logs; None if the note gives no reason."""
+    found = re.search(r"HTTP Error (\d{3})", note)
+    if found is not None:
+        return status_cause(int(found[1]))
+    words = note.lower()
+    return next((Cause(*cause) for sign, *cause in _NOTES if sign in words), None)
 
 
 def scrubbed(text: str) -> str:

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import queue
-import re
 import subprocess
 import sys
 import threading
@@ -17,7 +16,7 @@ from typing import IO, Any, Final, Literal
 
 from cspine_zoo.errors import DownloadError
 from cspine_zoo.fields import unbuild
-from cspine_zoo.zoo.causes import status_cause
+from cspine_zoo.zoo.causes import Cause, cause_in
 from cspine_zoo.zoo.watch import QUIET_VARIABLE, Deadline
 
 Task = Literal["deliver", "list", "upload"]
@@ -34,6 +33,7 @@ _HUB_SETTINGS: Final = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_DISABLE_UPDATE_CHECK": "1",
 }
+_SILENT: Final = Cause("stalled", "it does not answer, or stopped answering")
 _OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _AUTHORITIES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
@@ -88,12 +88,12 @@ class _Silence:
     def __init__(self, limit: float) -> None:
         self.limit = limit
         self.received = 0
-        self._note = ""
+        self._cause: Cause | None = None
         self._since = time.monotonic()
         self._patience = _START_SECONDS + limit  # until its first word
 
     def hear(self, word: dict[str, Any]) -> None:
-        self._note = str(word.get("note", self._note))
+        self._cause = cause_in(str(word.get("note", ""))) or self._cause
         received = int(word.get("received", -1))
         if received > self.received or (received == 0 and self._patience > self.limit):
             self.received = received
@@ -103,17 +103,10 @@ class _Silence:
     def check(self) -> None:
         if time.monotonic() - self._since <= self._patience:
             return
-        found = re.search(r"HTTP Error (\d{3})", self._note)
-        if found is not None:
-            code, reason = status_cause(int(found[1]))
-        elif self.received:
-            code, reason = "stalled", f"it stopped after {self.received:,} bytes"
-        else:
-            code, reason = "unreachable", "it cannot be reached, or does not answer"
-        if "refused" in self._note:
-            code, reason = "unreachable", "it cannot be reached: the connection is refused"
+        code, reason = self._cause or _SILENT
+        after = f" after {self.received:,} bytes" * bool(self.received)
         patient = f"; nothing new came for {self._patience:g} s ({QUIET_VARIABLE} sets how long)"
-        raise DownloadError(code, reason + patient)
+        raise DownloadError(code, reason + after + patient)
 
 
 @contextlib.contextmanager

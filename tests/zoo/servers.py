@@ -56,6 +56,7 @@ class Answer:
     Attributes:
         stop: bytes of the body after which it says no more: it hangs up, or
         hang: keeps the line open in silence.
+        stopped: set at that moment.
     """
 
     status: int = 200
@@ -63,6 +64,7 @@ class Answer:
     body: bytes = b""
     stop: int | None = None
     hang: bool = False
+    stopped: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass
@@ -75,6 +77,7 @@ class Trouble:
         hang: the server falls silent.
         times: how often; None for always.
         no_range: the whole file is sent whatever part is asked for.
+        struck: set when the last byte before the trouble is on its way.
     """
 
     status: int = 0
@@ -83,6 +86,7 @@ class Trouble:
     hang: bool = False
     times: int | None = None
     no_range: bool = False
+    struck: threading.Event = field(default_factory=threading.Event)
 
     def strikes(self) -> bool:
         if self.times == 0:
@@ -106,7 +110,7 @@ def file_answer(
         headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
     answer = Answer(status, headers, content[start:])
     if trouble is not None and request.method == "GET" and trouble.strikes():
-        answer.stop, answer.hang = trouble.stop, trouble.hang
+        answer.stop, answer.hang, answer.stopped = trouble.stop, trouble.hang, trouble.struck
     return answer
 
 
@@ -115,7 +119,6 @@ class Site(Protocol):
 
     log: list[str]
     url: str
-    waiting: threading.Event
     closing: threading.Event
 
     def answer(self, request: Request) -> Answer: ...
@@ -155,7 +158,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         if answer.stop is not None or answer.hang:
-            site.waiting.set()
+            answer.stopped.set()
             if answer.hang:
                 site.closing.wait()
             self.close_connection = True
@@ -187,7 +190,6 @@ class Hub:
     log: list[str] = field(default_factory=list)
     tokens: list[str] = field(default_factory=list)
     url: str = ""
-    waiting: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, request: Request) -> Answer:
@@ -224,7 +226,6 @@ class Drive:
     confirm: bool = False
     log: list[str] = field(default_factory=list)
     url: str = ""
-    waiting: threading.Event = field(default_factory=threading.Event)
     closing: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, request: Request) -> Answer:
@@ -259,7 +260,11 @@ class Drive:
                 for name, item in self.folders[folder_id].items()
             )
         )
-        return Answer(200, HTML, f"<html><title>weights</title>{links}</html>".encode())
+        inside = (
+            name for items in self.folders.values() for name in items if items[name] == folder_id
+        )
+        title = next(inside, "weights")
+        return Answer(200, HTML, f"<html><title>{title}</title>{links}</html>".encode())
 
 
 @contextmanager
