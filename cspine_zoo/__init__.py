@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         UsageError,
         WeightsError,
     )
+    from cspine_zoo.evaluation.stored import StoredEvaluation, stored_evaluation
     from cspine_zoo.export.html import to_html
     from cspine_zoo.export.nifti import write_nifti
     from cspine_zoo.inference.compare import compare
@@ -48,6 +49,7 @@ __all__ = [
     "Geometry",
     "ManifestError",
     "SampleStudy",
+    "StoredEvaluation",
     "StudyPrediction",
     "StudyRejected",
     "UsageError",
@@ -61,6 +63,7 @@ __all__ = [
     "read_ct",
     "sample_studies",
     "segment",
+    "stored_evaluation",
     "to_html",
     "write_nifti",
 ]
@@ -75,6 +78,7 @@ _HOME = {
     "Geometry": "ct.geometry",
     "ManifestError": "errors",
     "SampleStudy": "samples",
+    "StoredEvaluation": "evaluation.stored",
     "StudyPrediction": "results",
     "StudyRejected": "errors",
     "UsageError": "errors",
@@ -87,6 +91,7 @@ _HOME = {
     "read_ct": "ct.read",
     "sample_studies": "samples",
     "segment": "inference.segment",
+    "stored_evaluation": "evaluation.stored",
     "to_html": "export.html",
     "write_nifti": "export.nifti",
 }

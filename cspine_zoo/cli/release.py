@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from cspine_zoo.cli.command import Command, add_device
 from cspine_zoo.cli.console import Console
@@ -93,20 +94,31 @@ def _bundle(options: Namespace, console: Console) -> int:
             hint="A figure without its data says nothing.",
         )
     result = None if options.evaluation is None else _evaluation(options.evaluation)
+    from cspine_zoo.evaluation.evaluate import STUDIES
     from cspine_zoo.evaluation.figures_of_row import figures_of_row
+    from cspine_zoo.evaluation.outcomes import read_outcomes
+    from cspine_zoo.evaluation.stored import carry_over, record_of, stored_path, write_stored
+    from cspine_zoo.resources import weights_dir
     from cspine_zoo.zoo.bundle import bundle
     from cspine_zoo.zoo.card import write_cards
     from cspine_zoo.zoo.load import load_model
     from cspine_zoo.zoo.manifest import read_manifest
 
     model = load_model(options.model, "cpu")
-    row = model.entry
+    row, weights = model.entry, options.weights or weights_dir()
+    record = None
     if result is not None:
-        classifier = options.classifier or _first(row.name, result["models"])
+        classifier = options.classifier or _evaluated_as(options.model, row.name, result["models"])
         row = replace(row, metrics=figures_of_row(row, result, classifier, options.dataset))
+        if row.segmenter is not None:
+            outcomes = read_outcomes(options.evaluation / STUDIES)
+            record = record_of(row, outcomes, classifier, model.weights_sha256)
     kept = [text for text in row.limitations if text not in options.limitation]
     row = replace(row, limitations=(*options.limitation, *kept))
-    stored = bundle(model.network, row, weights=options.weights, manifest=options.manifest)
+    stored = bundle(model.network, row, weights=weights, manifest=options.manifest)
+    if record is not None:
+        write_stored(record, stored_path(row.name, weights))
+    carry_over(row.name, weights, model.weights_sha256, stored.files[0].sha256)
     if options.cards is not None:
         write_cards(options.cards, read_manifest(options.manifest))
     console.answer(f"{stored.name} {stored.files[0].sha256}")
@@ -126,9 +138,14 @@ def _evaluation(folder: Path) -> dict[str, dict[str, object]]:
     return content
 
 
-def _first(name: str, models: dict[str, object]) -> str:
-    """The row itself, or for a segmenter the first classifier that ran with it."""
-    return name if name in models else next(iter(models), name)
+def _evaluated_as(model: str, name: str, models: Mapping[str, object]) -> str:
+    """What the evaluation calls a model: as given now, by its row, or by its file's name.
+
+    A segmenter is none of them, and takes the first classifier that ran with it.
+    """
+    same_file = [known for known in models if PurePath(known).name == f"{name}.safetensors"]
+    found = [known for known in (model, name) if known in models] + same_file
+    return next(iter(found or models), name)
 
 
 CALIBRATE = Command(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.evaluation.evaluated import Evaluated
+from cspine_zoo.evaluation.outcomes import Outcomes
 from cspine_zoo.evaluation.page import to_page
 from cspine_zoo.evaluation.paired import compare_models
 from cspine_zoo.evaluation.pictures import draw_worst
@@ -22,6 +23,7 @@ from cspine_zoo.zoo.model import ZooModel
 
 REPORT: Final = "evaluation.json"
 COMPARISONS: Final = "comparisons.json"
+STUDIES: Final = "studies.json"
 PAGE: Final = "report.html"
 
 
@@ -40,8 +42,9 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
 
     Each study's predictions are kept under ``out``: started again with the same ``out``, the
     evaluation goes on where it stopped. The result is also written to ``out/evaluation.json``, the
-    paired differences of each two models to ``out/comparisons.json``, and everything with charts
-    to ``out/report.html``.
+    paired differences of each two models to ``out/comparisons.json``, truth and answers study by
+    study, without names, to ``out/studies.json``, and everything with charts to
+    ``out/report.html``.
 
     Args:
         data: directory in the RSNA 2022 layout, real or synthetic.
@@ -76,6 +79,7 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
         )
     result = report(rows, known)
     write_json(out / REPORT, result)
+    write_json(out / STUDIES, Outcomes.gather(rows, known).to_dict())
     evaluated = Evaluated(rows, known, result, compare_models(rows, known))
     write_json(out / COMPARISONS, {"comparisons": evaluated.pairs})
     with_pictures = evaluated.synthetic if pictures is None else pictures

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any, Final
 
 from cspine_zoo.errors import UsageError
@@ -36,7 +37,9 @@ def figures_of_row(
             file=classifier,
             hint="Run cspine-zoo evaluate with this model first.",
         )
-    command = f"cspine-zoo evaluate --data DIR --model {classifier} --out DIR"
+    # By its name alone: where a file lay on somebody's machine helps nobody.
+    named_as = PurePath(classifier).name.removesuffix(".safetensors")
+    command = f"cspine-zoo evaluate --data DIR --model {named_as} --out DIR"
     named = (
         _of_segmenter(models[classifier])
         if entry.task == "vertebra-segmentation"

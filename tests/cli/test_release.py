@@ -9,6 +9,7 @@ import pytest
 from cspine_zoo.cli.main import main
 from cspine_zoo.errors import UsageError
 from cspine_zoo.evaluation.figures_of_row import figures_of_row
+from cspine_zoo.evaluation.stored import find_stored, stored_path
 from cspine_zoo.resources import manifest_path
 from cspine_zoo.zoo.load import load_model
 from cspine_zoo.zoo.manifest import read_manifest
@@ -92,3 +93,13 @@ def test_a_model_is_calibrated_and_bundled(tmp_path: Path) -> None:
     assert stored.golden is not None
     assert (weights / stored.files[0].filename).stat().st_size == stored.files[0].size_bytes
     assert "Seen two studies." in (tmp_path / "cards" / f"{NAME}.md").read_text()
+    kept = find_stored(stored, weights)
+    assert kept is not None
+    assert kept.record.dataset == "two studies"
+    figures = {metric.name: metric.value for metric in stored.metrics}
+    assert figures["log_loss"] == round(kept.figures["log_loss"]["value"], 4)
+    assert str(tmp_path) not in stored_path(NAME, weights).read_text()
+    # The same network again, without an evaluation: what is known of it stays known.
+    again = ["bundle", str(weights / f"{NAME}.safetensors"), "--limitation", "Another.", *place]
+    assert main(again) == 0
+    assert find_stored(read_manifest(manifest)[NAME], weights) is not None
