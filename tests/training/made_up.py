@@ -1,6 +1,6 @@
 """A tiny classifier, and vertebrae of random numbers to train it on."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,3 +46,21 @@ def made_up_cache(cache: Path, pairs: int) -> Vertebrae:
     cache.mkdir(parents=True, exist_ok=True)
     write_shard(cache / "shard-00000", made_up_records(pairs))
     return Vertebrae(cache)
+
+
+@dataclass(frozen=True)
+class MadeUp:
+    """A source of shards with ``pairs`` each, some of them empty."""
+
+    shards: int
+    pairs: int
+    empty: tuple[int, ...] = ()
+
+    @property
+    def studies(self) -> int:
+        """Two of each patient, who has up to seven pairs; four count as one shard's."""
+        return 4 * self.shards
+
+    def records(self, number: int) -> list[VertebraRecord]:
+        """The same in every shard that has any."""
+        return [] if number in self.empty else made_up_records(self.pairs)
