@@ -77,9 +77,10 @@ def no_weights(entry: ManifestEntry) -> WeightsError:
         f"{entry.name} has no weights yet.",
         file=entry.name,
         hint=(
-            f"Train them (cspine-zoo train {entry.name} --data synthetic --out DIR), fetch "
-            "a .safetensors file from whoever has one and give its path as weights=, or ask "
-            'openly for an untrained network with weights="random".'
+            f"Train them (cspine-zoo train {entry.name} --data synthetic --out DIR), convert a "
+            f"source system's file (cspine-zoo convert FILE.pth --model {entry.name} --out "
+            "FILE.safetensors), fetch a .safetensors file from whoever has one and give its path "
+            'as weights=, or ask openly for an untrained network with weights="random".'
         ),
     )
 
