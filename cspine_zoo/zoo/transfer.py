@@ -60,6 +60,7 @@ def have_done(
     Raises:
         DownloadError: it failed, stalled, was cancelled or ran out of time; says why.
     """
+    deadline.check()
     silence = _Silence(quiet_seconds or deadline.watch.patience.quiet_seconds)
     with _courier(task, job, silence.limit) as words:
         while True:

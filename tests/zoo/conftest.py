@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,14 @@ def shelf(tmp_path: Path) -> Shelf:
 def sourced(entry: ManifestEntry, *sources: Source) -> ManifestEntry:
     """The row with other sources for its file."""
     return entry.with_files(replace(entry.files[0], sources=sources))
+
+
+def cached(written: tuple[ManifestEntry, Path], shelf: Shelf) -> Path:
+    """The checkpoint put where an earlier download would have left it."""
+    entry, path = written
+    target = shelf.address(entry.name, entry.files[0])
+    target.parent.mkdir(parents=True)
+    return Path(shutil.copy(path, target))
 
 
 def on_hub(entry: ManifestEntry) -> tuple[ManifestEntry, str]:

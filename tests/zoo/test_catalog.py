@@ -16,7 +16,7 @@ from cspine_zoo.zoo.files import BundledSource
 from cspine_zoo.zoo.header import file_sha256
 from cspine_zoo.zoo.manifest import Golden, Manifest, ManifestEntry, read_manifest
 from cspine_zoo.zoo.verify import download, verify_weights
-from tests.zoo.conftest import classifier_row, on_hub, sourced
+from tests.zoo.conftest import cached, classifier_row, on_hub, sourced
 from tests.zoo.servers import Hub
 
 Written = tuple[ManifestEntry, Path]
@@ -38,8 +38,8 @@ def _manifest(entry: ManifestEntry) -> Manifest:
     return Manifest((entry, ManifestEntry.from_dict(classifier_row())))
 
 
-def test_rows_say_where_weights_can_be_had(written: Written, shelf: Shelf, hub: Hub) -> None:
-    entry, key = on_hub(written[0])
+def test_rows_say_where_weights_can_be_had(written: Written, shelf: Shelf) -> None:
+    entry, _ = on_hub(written[0])
     bundled = sourced(entry, BundledSource("bundled", "seg-tiny.safetensors"))
 
     def available(row: ManifestEntry) -> list[str]:
@@ -47,9 +47,10 @@ def test_rows_say_where_weights_can_be_had(written: Written, shelf: Shelf, hub: 
 
     assert available(bundled) == ["none", "none"]
     assert available(entry) == ["remote", "none"]
-    hub.files[key] = written[1].read_bytes()
-    download(["seg-tiny"], shelf=shelf, manifest=_manifest(entry))
+    cached(written, shelf)
     assert available(entry) == ["cached", "none"]
+    read_only = replace(shelf, cache=shelf.cache.parent / "own", shared=(shelf.cache,))
+    assert [row.available for row in model_rows(_manifest(entry), read_only)] == ["cached", "none"]
     shelf.bundled.mkdir()
     (shelf.bundled / "seg-tiny.safetensors").write_bytes(written[1].read_bytes())
     assert available(bundled) == ["bundled", "none"]
@@ -67,6 +68,7 @@ def test_the_public_list_takes_patterns_and_tasks() -> None:
         list_models(task="cooking")
 
 
+@pytest.mark.slow
 def test_verify_tells_and_repairs(written: Written, shelf: Shelf, hub: Hub) -> None:
     entry, key = on_hub(written[0])
     manifest = _manifest(entry)
@@ -91,21 +93,19 @@ def test_verify_tells_and_repairs(written: Written, shelf: Shelf, hub: Hub) -> N
     assert list(row) == ["name", "status", "path", "sha256", "detail"]
 
 
-def test_verify_runs_the_golden_input(written: Written, shelf: Shelf, hub: Hub) -> None:
-    entry, key = on_hub(written[0])
-    hub.files[key] = written[1].read_bytes()
+def test_verify_runs_the_golden_input(written: Written, shelf: Shelf) -> None:
+    entry, _ = on_hub(written[0])
+    cached(written, shelf)
     wrong = replace(entry, golden=Golden(0, (1.0,) * 20, 1e-3))
-    row = verify_weights(repair=True, shelf=shelf, manifest=Manifest((wrong,)))[0]
+    row = verify_weights(shelf=shelf, manifest=Manifest((wrong,)))[0]
     assert row.status == "wrong_output"
     assert not row.ok
 
 
-def test_downloads_go_where_they_should(
-    written: Written, shelf: Shelf, hub: Hub, tmp_path: Path
-) -> None:
-    entry, key = on_hub(written[0])
+def test_downloads_go_where_they_should(written: Written, shelf: Shelf, tmp_path: Path) -> None:
+    entry, _ = on_hub(written[0])
     manifest = _manifest(entry)
-    hub.files[key] = written[1].read_bytes()
+    cached(written, shelf)
     paths = download(dest=tmp_path / "usb", shelf=shelf, manifest=manifest)
     assert paths == [tmp_path / "usb" / "seg-tiny.safetensors"]
     assert file_sha256(paths[0]) == entry.files[0].sha256

@@ -22,8 +22,8 @@ from tests.zoo.servers import Drive, Hub, Trouble
 pytestmark = pytest.mark.slow
 
 SIZE = 900_000
-AT_ONCE = 8
-PATIENCE = Patience(quiet_seconds=4, total_seconds=120)
+AT_ONCE = 6
+PATIENCE = Patience(quiet_seconds=8, total_seconds=120)
 FOLDER = "1FoLdEr0000000000000000000000"
 INNER = "1InNeR00000000000000000000000"
 RIGHT = "a.safetensors"
