@@ -61,6 +61,21 @@ class Finding:
     model: str
 
 
+@dataclass(frozen=True, eq=False)
+class RegionHeat:
+    """How probable a localizer holds a fracture at each point of one vertebra.
+
+    Attributes:
+        level: such as ``"C5"``.
+        probabilities: float32 (slices, rows, columns), 0 to 1.
+        geometry: where column, row and slice, in this order, lie in the patient.
+    """
+
+    level: str
+    probabilities: NDArray[np.float32]
+    geometry: Geometry
+
+
 @dataclass(frozen=True)
 class StageSeconds:
     """Wall time of each stage; stages that variants share count once in each of them."""
@@ -117,11 +132,16 @@ class LabelMap:
 
 @dataclass(frozen=True, eq=False)
 class StudyPrediction:
-    """Predictions of one or more classifiers for one study, on one shared label map."""
+    """Predictions of one or more classifiers for one study, on one shared label map.
+
+    ``heat`` is what a localizer saw in each level that was found, and its findings came from;
+    empty without one.
+    """
 
     study: StudySummary
     predictions: tuple[ModelPrediction, ...]
     label_map: LabelMap | None = field(default=None, repr=False)
+    heat: tuple[RegionHeat, ...] = field(default=(), repr=False)
 
     @property
     def patient_overall(self) -> float | None:

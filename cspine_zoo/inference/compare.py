@@ -30,10 +30,11 @@ def compare(  # noqa: PLR0913 - the contract of the public call; all but two are
         ct: from ``read_ct``.
         models: classifiers: names, ``.safetensors`` paths or loaded models, each once.
         segmenter: shared by all; needed where they were trained with different ones.
-        localizer: None; this version has none.
+        localizer: also finds the regions that look fractured, once for all classifiers.
         device: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
-        progress: told the stage (``"prepare"``, ``"segment"``, ``"classify"``) and its share done.
+        progress: told the stage (``"prepare"``, ``"segment"``, ``"localize"``,
+            ``"classify"``) and its share done.
 
     Raises:
         StudyRejected: the study shows no cervical spine.
@@ -48,7 +49,7 @@ def compare(  # noqa: PLR0913 - the contract of the public call; all but two are
     shared = _own_segmenter(classifiers) if segmenter is None else segmenter
     options = Options(device, precision, localizer, progress)
     run = run_study(ct, classifiers, shared, options)
-    return Comparison(run.study, run.predictions, run.label_map)
+    return Comparison(run.study, run.predictions, run.label_map, run.heat)
 
 
 def _check_distinct(classifiers: Sequence[ZooModel]) -> None:

@@ -22,7 +22,8 @@ ModelLike = str | os.PathLike[str] | ZooModel
 """A name of the manifest, the path of a ``.safetensors`` file with its row, or a loaded model."""
 
 Progress = Callable[[str, float], None]
-"""Told the stage (``"prepare"``, ``"segment"``, ``"classify"``) and the share of it done."""
+"""Told the stage (``"prepare"``, ``"segment"``, ``"localize"``, ``"classify"``) and the share of it
+done."""
 
 _KEPT: Final = 8
 _loading = Lock()
@@ -57,24 +58,6 @@ def find_model(model: ModelLike, task: Task, device: str | torch.device = "auto"
     content = tuple(file.sha256 for file in entry.files)
     with _loading:
         return _loaded(os.fspath(model), str(resolve_device(device)), stamp, content)
-
-
-def refuse_localizer(localizer: ModelLike | None) -> None:
-    """Accept no localizer but None: this version has none to run.
-
-    Raises:
-        UsageError: one was named.
-    """
-    if localizer is None:
-        return
-    entry = localizer.entry if isinstance(localizer, ZooModel) else find_entry(localizer)
-    _check_task(entry, "fracture-localization")
-    raise UsageError(
-        "no_localizer",
-        "This version cannot run localizers.",
-        file=entry.name,
-        hint="Leave the localizer out.",
-    )
 
 
 @lru_cache(maxsize=_KEPT)

@@ -25,10 +25,11 @@ def predict(  # noqa: PLR0913 - the contract of the public call; all but two are
         ct: from ``read_ct``.
         model: a classifier: name, ``.safetensors`` path or loaded model.
         segmenter: instead of the one that the classifier was trained with.
-        localizer: None; this version has none.
+        localizer: also finds the regions that look fractured: findings and heat of the result.
         device: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
-        progress: told the stage (``"prepare"``, ``"segment"``, ``"classify"``) and its share done.
+        progress: told the stage (``"prepare"``, ``"segment"``, ``"localize"``,
+            ``"classify"``) and its share done.
 
     Raises:
         StudyRejected: the study shows no cervical spine.
@@ -40,4 +41,4 @@ def predict(  # noqa: PLR0913 - the contract of the public call; all but two are
     own = classifier.entry.segmenter or DEFAULT_SEGMENTER
     options = Options(device, precision, localizer, progress)
     run = run_study(ct, [classifier], own if segmenter is None else segmenter, options)
-    return StudyPrediction(run.study, run.predictions, run.label_map)
+    return StudyPrediction(run.study, run.predictions, run.label_map, run.heat)

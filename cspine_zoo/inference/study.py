@@ -9,10 +9,17 @@ from time import perf_counter
 from cspine_zoo import __version__
 from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.inference.classify import Crops, classify
-from cspine_zoo.inference.loading import ModelLike, Progress, find_model, refuse_localizer
+from cspine_zoo.inference.loading import ModelLike, Progress, find_model
+from cspine_zoo.inference.localize import NO_LOCALIZATION, Localization, localize
 from cspine_zoo.inference.precision import resolve_precision
 from cspine_zoo.inference.segment import Segmentation, check_volume, segment_with
-from cspine_zoo.results import LabelMap, ModelPrediction, StageSeconds, StudySummary
+from cspine_zoo.results import (
+    LabelMap,
+    ModelPrediction,
+    RegionHeat,
+    StageSeconds,
+    StudySummary,
+)
 from cspine_zoo.zoo.model import ZooModel
 
 
@@ -33,12 +40,13 @@ class StudyRun:
     study: StudySummary
     predictions: tuple[ModelPrediction, ...]
     label_map: LabelMap
+    heat: tuple[RegionHeat, ...]
 
 
 def run_study(
     ct: CTVolume, classifiers: Sequence[ZooModel], segmenter: ModelLike, options: Options
 ) -> StudyRun:
-    """Segment once and classify with each model.
+    """Segment once, localize once if asked to, and classify with each model.
 
     Raises:
         StudyRejected: ``no_cervical_spine``.
@@ -46,17 +54,33 @@ def run_study(
         WeightsError: a model's weights cannot be had.
     """
     check_volume(ct)
-    refuse_localizer(options.localizer)
+    localizer = (
+        None
+        if options.localizer is None
+        else find_model(options.localizer, "fracture-localization", options.device)
+    )
     model = find_model(segmenter, "vertebra-segmentation", options.device)
     segmentation = segment_with(
         ct, model, resolve_precision(options.precision, model.device), options.progress
     )
     crops = Crops(ct, segmentation)
+    found = _Found(ct, segmentation, crops, _localized(localizer, segmentation, crops, options))
     predictions = tuple(
-        _classify(ct, classifier, segmentation, crops, options, (number, len(classifiers)))
+        _classify(classifier, found, options, (number, len(classifiers)))
         for number, classifier in enumerate(classifiers)
     )
-    return StudyRun(summary_of(ct, segmentation), predictions, segmentation.label_map)
+    summary = summary_of(ct, segmentation)
+    return StudyRun(summary, predictions, segmentation.label_map, found.localization.heat)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """What all classifiers of a study share."""
+
+    ct: CTVolume
+    segmentation: Segmentation
+    crops: Crops
+    localization: Localization
 
 
 def summary_of(ct: CTVolume, segmentation: Segmentation) -> StudySummary:
@@ -71,36 +95,48 @@ def summary_of(ct: CTVolume, segmentation: Segmentation) -> StudySummary:
     )
 
 
+def _localized(
+    localizer: ZooModel | None, segmentation: Segmentation, crops: Crops, options: Options
+) -> Localization:
+    if localizer is None:
+        return NO_LOCALIZATION
+
+    def tell(share: float) -> None:
+        if options.progress is not None:
+            options.progress("localize", share)
+
+    precision = resolve_precision(options.precision, localizer.device)
+    return localize(localizer, segmentation.levels, crops, precision, tell)
+
+
 def _classify(
-    ct: CTVolume,
-    model: ZooModel,
-    segmentation: Segmentation,
-    crops: Crops,
-    options: Options,
-    place: tuple[int, int],
+    model: ZooModel, found: _Found, options: Options, place: tuple[int, int]
 ) -> ModelPrediction:
     def tell(share: float) -> None:
         if options.progress is not None:
             options.progress("classify", (place[0] + share) / place[1])
 
+    segmentation, localization = found.segmentation, found.localization
     began = perf_counter()
     precision = resolve_precision(options.precision, model.device)
-    verdict = classify(model, segmentation.levels, crops, precision, tell)
-    read, classified = ct.report.seconds, perf_counter() - began
+    verdict = classify(model, segmentation.levels, found.crops, precision, tell)
+    read = found.ct.report.seconds
+    # The contract has no stage of its own for findings: they are judged with the probabilities.
+    classified = perf_counter() - began + localization.seconds
     prepare, segmented = segmentation.prepare_seconds, segmentation.segment_seconds
     return ModelPrediction(
         model=model.entry.name,
         weights_sha256=model.weights_sha256,
         segmenter=segmentation.segmenter,
         segmenter_sha256=segmentation.segmenter_sha256,
-        localizer=None,
+        localizer=localization.localizer,
         package_version=__version__,
         device=str(model.device),
         precision=precision,
         patient_overall=verdict.patient_overall,
         threshold=verdict.patient_threshold,
         vertebrae=verdict.vertebrae,
-        findings=(),
+        findings=localization.findings,
         seconds=StageSeconds(
             read=read,
             prepare=prepare,

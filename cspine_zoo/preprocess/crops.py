@@ -32,12 +32,14 @@ class VertebraCrop:
         positions_mm: float32 (S,), world z of each slice's centre.
         slice_indices: int (S,), the study's slice nearest to each.
         field_mm: extent of every image along x and y.
+        geometry: where column, row and slice lie in the patient.
     """
 
     images: NDArray[np.float32]
     positions_mm: NDArray[np.float32]
     slice_indices: NDArray[np.int64]
     field_mm: tuple[float, float]
+    geometry: Geometry
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class _Sampling:
     field_mm: tuple[float, float]
     size_px: int
     neighbour_mm: float
+    slice_mm: float
 
     @property
     def pixel_mm(self) -> tuple[float, float]:
@@ -142,7 +145,8 @@ def crop_in_box(
         stacks[_MASK] = _sample(mask, [*in_plane, depths], box, 0.0)
     positions_mm, slice_indices = _slice_places(geometry, sampling)
     images = np.stack([stacks[name] for name in preprocess.channels], axis=1)
-    return VertebraCrop(images, positions_mm, slice_indices, sampling.field_mm)
+    grid = _grid(geometry, sampling)
+    return VertebraCrop(images, positions_mm, slice_indices, sampling.field_mm, grid)
 
 
 def _sampling(geometry: Geometry, box: Box, preprocess: Preprocess) -> _Sampling:
@@ -171,6 +175,7 @@ def _sampling(geometry: Geometry, box: Box, preprocess: Preprocess) -> _Sampling
         field_mm=field_mm,
         size_px=size_px,
         neighbour_mm=neighbour_mm,
+        slice_mm=height_mm / n_slices,
     )
 
 
@@ -224,3 +229,14 @@ def _slice_places(
     voxels = [(*centre, z) / np.asarray(geometry.spacing_mm) for z in sampling.slices_mm]
     nearest = np.clip(np.rint(np.array(voxels)[:, 2]), 0, geometry.shape[2] - 1)
     return geometry.to_world(np.array(voxels))[:, 2].astype(np.float32), nearest.astype(np.int64)
+
+
+def _grid(geometry: Geometry, sampling: _Sampling) -> Geometry:
+    """Of a crop's columns, rows and slices."""
+    spacing = np.asarray(geometry.spacing_mm)
+    columns, rows, slices = sampling.columns_mm, sampling.rows_mm, sampling.slices_mm
+    steps = np.array([-sampling.pixel_mm[0], -sampling.pixel_mm[1], sampling.slice_mm])
+    affine = np.eye(4)
+    affine[:3, :3] = geometry.affine[:3, :3] / spacing * steps
+    affine[:3, 3] = geometry.to_world(np.array([columns[0], rows[0], slices[0]]) / spacing)
+    return Geometry((len(columns), len(rows), len(slices)), affine)
