@@ -151,8 +151,8 @@ def classifiers(judges: Judges, options: argparse.Namespace) -> None:
         ]
         with tempfile.TemporaryDirectory() as folder:
             network = trained(preset, learn, Path(folder))
-        scores = logits(network, [record.images for record in test], preset)
-        alarms = 1 / (1 + np.exp(-logits(network, real, preset)))
+        scores = logits(network, [record.images for record in test], preset.preprocess.channels)
+        alarms = 1 / (1 + np.exp(-logits(network, real, preset.preprocess.channels)))
         told = f"{np.median(alarms):5.2f} {alarms.max():5.2f}" if len(real) else ""
         print(f"{name:22} {roc_auc_score(truth, scores):6.3f}   {told}", flush=True)
 

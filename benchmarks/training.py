@@ -19,7 +19,7 @@ from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.loop import Batch, BatchOf, Run, Schedule
-from cspine_zoo.training.recipes import ClassifierPreset
+from cspine_zoo.training.recipes import SharedEncoderPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, record, write_shard
 from cspine_zoo.training.slice_encoder import (
     EncoderPupil,
@@ -32,7 +32,7 @@ PAIRS = 21
 BUDGET = 1.10
 
 
-def crops(folder: Path, preset: ClassifierPreset) -> Vertebrae:
+def crops(folder: Path, preset: SharedEncoderPreset) -> Vertebrae:
     """Random crops of the shipped size, broken and whole."""
     rng = np.random.default_rng(1)
     size, slices = preset.preprocess.size_px or 0, preset.preprocess.n_slices or 0
@@ -53,7 +53,7 @@ def crops(folder: Path, preset: ClassifierPreset) -> Vertebrae:
 
 
 def seconds_a_step(
-    preset: ClassifierPreset, batch_of: BatchOf, options: argparse.Namespace, out: Path
+    preset: SharedEncoderPreset, batch_of: BatchOf, options: argparse.Namespace, out: Path
 ) -> float:
     """Wall time of a step once the loader is under way."""
     torch.manual_seed(1)
