@@ -18,9 +18,12 @@ demo: $(STAMP) ## open the page, with a sample study that runs at once
 test: $(STAMP) ## the default tests: loopback only, a few minutes
 	$(BIN)/python -m pytest -n $(JOBS)
 
+# Browsers and installations want the machine for themselves, the other slow tests do not.
+ALONE := tests/demo tests/test_packaging.py
+
 test-slow: $(STAMP) ## browser, many processes, a wheel in an empty environment
-	$(BIN)/python -m pytest -m slow -n $(JOBS) tests/catalogue
-	$(BIN)/python -m pytest -m slow --ignore=tests/catalogue
+	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m slow $(ALONE)
 
 test-all: test test-slow
 
