@@ -56,6 +56,8 @@ class SpineClassifier(SliceClassifier):
         self.patient_head: nn.Module | None = None
         if patient != "any":
             reader = RecurrentSequence(sequence, self.encoder.out_features, hidden, layers)
+            # At the first position the way there has not begun: no state has been handed on yet.
+            reader.recurrent.get_parameter(f"weight_hh_l{layers - 1}").requires_grad_(False)
             self.patient_sequence = reader
             self.patient_head = head_of(head, reader.out_features)
 

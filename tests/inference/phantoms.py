@@ -158,9 +158,14 @@ def painted_segmenter(ct: CTVolume, blocks: Sequence[Block], name: str = "seg-pa
 
 
 def classifier(
-    name: str, *, sequence: str | None = "gru", segmenter: str = "seg-painted", seed: int = 0
+    name: str,
+    *,
+    sequence: str | None = "gru",
+    segmenter: str = "seg-painted",
+    seed: int = 0,
+    patient: str | None = None,
 ) -> ZooModel:
-    """A real slice classifier with untrained weights, as small as they come."""
+    """A real classifier with untrained weights, as small as they come; of spines with a rule."""
     arguments = {
         "backbone": "test_efficientnet",
         "in_channels": 4,
@@ -169,13 +174,17 @@ def classifier(
         "hidden": 8,
         "pooling": "mean" if sequence is None else "attention",
     }
+    architecture = "slice-classifier"
+    if patient is not None:
+        architecture = "spine-classifier"
+        arguments["patient"] = patient
     torch.manual_seed(seed)
-    network = build("slice-classifier", arguments)
+    network = build(architecture, arguments)
     row = entry(
         name,
         CROP_PREPROCESS,
         task="fracture-classification",
-        architecture=Architecture("slice-classifier", arguments),
+        architecture=Architecture(architecture, arguments),
         parameters=sum(p.numel() for p in network.parameters()),
         segmenter=segmenter,
         calibration=Calibration("temperature", 2.0, "nothing"),

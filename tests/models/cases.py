@@ -89,11 +89,66 @@ LOCALIZERS = [
 CLASSIFIERS = [
     classifier(*choice) for choice in product((None, "gru", "lstm"), ("mean", "top-k", "attention"))
 ]
-CASES = [*SEGMENTERS, *LOCALIZERS, *CLASSIFIERS]
+_READER = {
+    "backbone": "test_resnet",
+    "in_channels": 4,
+    "features": None,
+    "hidden": 5,
+    "layers": 2,
+    "dropout": 0.0,
+}
+PUBLISHED_CLASSIFIERS = [
+    Case(
+        "bilstm-norm-mlp",
+        "slice-classifier",
+        {**_READER, "sequence": "lstm", "pooling": "mean", "head": "norm-mlp"},
+        (2, SLICES, 4, 32, 32),
+    ),
+    Case(
+        "bigru-attention-features",
+        "slice-classifier",
+        {
+            **_READER,
+            "sequence": "gru",
+            "pooling": "attention",
+            "pooled": "features",
+            "head": "mlp",
+            "feature_dropout": 0.1,
+        },
+        (2, SLICES, 4, 32, 32),
+    ),
+]
+SPINES = [
+    Case(
+        "spine-cells",
+        "spine-classifier",
+        {
+            **_READER,
+            "features": 2,
+            "encoder_pool": "cells",
+            "layers": 1,
+            "sequence": "lstm",
+            "pooling": "top-k",
+            "top_k": 2,
+            "head": "norm-mlp",
+            "patient": "blend",
+        },
+        (2, 7, SLICES, 4, 32, 32),
+    ),
+    Case(
+        "spine-any",
+        "spine-classifier",
+        {**_READER, "sequence": "gru", "pooling": "mean", "patient": "any"},
+        (2, 7, SLICES, 4, 32, 32),
+    ),
+]
+CASES = [*SEGMENTERS, *LOCALIZERS, *CLASSIFIERS, *PUBLISHED_CLASSIFIERS, *SPINES]
 
 QUICK = [
     *SEGMENTERS,
     *LOCALIZERS,
     *(case for case in CLASSIFIERS if case.name in {f"{s}-{p}" for s, p in EACH_PART_ONCE}),
+    *PUBLISHED_CLASSIFIERS,
+    *SPINES,
 ]
 """One case for each part: for what takes long and does not hang on how parts are combined."""

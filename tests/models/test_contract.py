@@ -37,7 +37,11 @@ def _generator(seed: int) -> torch.Generator:
 
 
 def _logits(output: Tensor | ClassifierOutput) -> Tensor:
-    return output if isinstance(output, Tensor) else output.logit
+    if isinstance(output, Tensor):
+        return output
+    if output.patient_logit is None:
+        return output.logit
+    return torch.cat((output.logit, output.patient_logit[:, None]), dim=1)
 
 
 @torch.inference_mode()
@@ -99,7 +103,7 @@ def test_layout_in_memory_and_half_precision_change_little(case: Case) -> None:
     """``to_input`` lays inputs out; bfloat16 has 8 bits, and what comes out stays float-sized."""
     network, batch = case.network(), case.batch()
     plain = _run(network, batch)
-    inner = batch.flatten(0, 1) if case in CLASSIFIERS + LOCALIZERS else batch
+    inner = batch if case in SEGMENTERS else batch.flatten(0, -4)
     laid = to_input(inner, torch.device("cpu")).reshape(batch.shape)
     torch.testing.assert_close(_run(network, laid), plain, atol=1e-4, rtol=1e-4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
