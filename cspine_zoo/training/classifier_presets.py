@@ -6,7 +6,13 @@ from dataclasses import replace
 from typing import Any, Final
 
 from cspine_zoo.preprocess.spec import Preprocess, Window
-from cspine_zoo.training.recipes import ClassWeights, EndToEndPreset, SharedEncoderPreset
+from cspine_zoo.training.recipes import (
+    FIRST_SOURCE,
+    SECOND_SOURCE,
+    ClassWeights,
+    EndToEndPreset,
+    SharedEncoderPreset,
+)
 from cspine_zoo.training.segmenter_presets import SEGMENTER
 
 _WINDOW: Final = Window(level=500.0, width=1800.0)
@@ -54,9 +60,7 @@ LIGHT: Final = (
 )
 """Our own: one small encoder, four ways to read its features."""
 
-_FIRST_SOURCE: Final = "CPD9 / MALDASC.F2401"
 _WINNER: Final = "the 1st place of RSNA 2022"
-_SECOND_SOURCE: Final = "Youssef-Ashraf71 (after the 2nd place of RSNA 2022)"
 
 _SIX_CHANNELS: Final = Preprocess(
     orientation="RAS",
@@ -141,12 +145,12 @@ def _attention(name: str, backbone: str) -> EndToEndPreset:
         passes=20,
         learning_rate=5e-5,
         least_rate=1e-7,
-        source=_SECOND_SOURCE,
+        source=SECOND_SOURCE,
     )
 
 
 SOURCES: Final = (
-    _bilstm("cls-bilstm-resnet18", "resnet18", _FIRST_SOURCE, {}, "slice-classifier"),
+    _bilstm("cls-bilstm-resnet18", "resnet18", FIRST_SOURCE, {}, "slice-classifier"),
     _bilstm(
         "cls-bilstm-effv2s",
         "tf_efficientnetv2_s",
@@ -158,7 +162,7 @@ SOURCES: Final = (
     _bilstm(
         "cls-seven-bilstm-vgg16",
         "vgg16",
-        _FIRST_SOURCE,
+        FIRST_SOURCE,
         {
             "features": 8,
             "encoder_pool": "cells",

@@ -7,11 +7,12 @@ from typing import Final
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.training.classifier_presets import CLASSIFIERS
+from cspine_zoo.training.localizer_presets import LOCALIZERS
 from cspine_zoo.training.recipes import Preset
 from cspine_zoo.training.segmenter_presets import SEGMENTERS
 
 PRESETS: Final[Mapping[str, Preset]] = {
-    preset.name: preset for preset in (*SEGMENTERS, *CLASSIFIERS)
+    preset.name: preset for preset in (*SEGMENTERS, *CLASSIFIERS, *LOCALIZERS)
 }
 
 

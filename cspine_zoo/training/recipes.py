@@ -76,8 +76,8 @@ CHALLENGE: Final = ClassWeights(2.0, 1.0, 14.0, 7.0)
 
 
 @dataclass(frozen=True)
-class ClassifierPreset:
-    """Fracture classification of vertebrae, on a cache of crops.
+class CropPreset:
+    """What is learnt from crops of vertebrae, on a cache of them.
 
     Attributes:
         name: of the manifest row.
@@ -88,10 +88,8 @@ class ClassifierPreset:
         save_every: steps between two saved states.
         families: of randomisation, of synthetic crops.
         family_share: chance of each of them in a patient.
-        weights: of the loss.
         mixup_alpha: of mixed batches, whose shares are drawn from Beta(alpha, alpha); 0 mixes
             nothing.
-        shuffled_share: of the vertebrae whose slices come in random order.
         source: published system whose network this is; empty for our own.
     """
 
@@ -109,10 +107,36 @@ class ClassifierPreset:
     seed: int = 11
     families: Families = SECOND
     family_share: float = 0.5
-    weights: ClassWeights = ClassWeights()
     mixup_alpha: float = 0.0
-    shuffled_share: float = 0.0
     source: str = ""
+
+
+@dataclass(frozen=True)
+class LocalizerPreset(CropPreset):
+    """Fracture localisation, slice by slice, from random weights.
+
+    Attributes:
+        passes: epochs over the fractured slices and as many others.
+        learning_rate: peak, after the warm-up, falling to 0 on a cosine.
+        warm_up: share of the steps.
+    """
+
+    passes: int = 12
+    learning_rate: float = 1e-3
+    warm_up: float = 1 / 15
+
+
+@dataclass(frozen=True)
+class ClassifierPreset(CropPreset):
+    """Fracture classification of vertebrae.
+
+    Attributes:
+        weights: of the loss.
+        shuffled_share: of the vertebrae whose slices come in random order.
+    """
+
+    weights: ClassWeights = ClassWeights()
+    shuffled_share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -157,4 +181,4 @@ class EndToEndPreset(ClassifierPreset):
     mixed_share: float = 1.0
 
 
-Preset = SegmenterPreset | ClassifierPreset
+Preset = SegmenterPreset | ClassifierPreset | LocalizerPreset

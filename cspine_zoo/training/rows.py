@@ -12,7 +12,8 @@ from cspine_zoo.anatomy import LEVELS, PATIENT_OVERALL
 from cspine_zoo.models.registry import build
 from cspine_zoo.training.presets import PRESETS
 from cspine_zoo.training.recipes import (
-    ClassifierPreset,
+    CropPreset,
+    LocalizerPreset,
     Preset,
     SegmenterPreset,
     SharedEncoderPreset,
@@ -136,7 +137,9 @@ def _row(preset: Preset, known: Mapping[str, Any]) -> ManifestEntry:
         }
         if isinstance(preset, SegmenterPreset)
         else {
-            "task": "fracture-classification",
+            "task": "fracture-localization"
+            if isinstance(preset, LocalizerPreset)
+            else "fracture-classification",
             "labels": _labels(preset),
             "segmenter": preset.segmenter,
             "calibration": {"method": "none", "temperature": 1.0, "fitted_on": "nothing yet"},
@@ -164,8 +167,8 @@ def _row(preset: Preset, known: Mapping[str, Any]) -> ManifestEntry:
     )
 
 
-def _labels(preset: ClassifierPreset) -> list[str]:
-    """What a classifier has a logit for."""
+def _labels(preset: CropPreset) -> list[str]:
+    """What a network has a logit for."""
     if preset.architecture != "spine-classifier":
         return ["fracture"]
     return [*LEVELS] if preset.arguments["patient"] == "any" else [*LEVELS, PATIENT_OVERALL]

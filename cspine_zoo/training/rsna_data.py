@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.rsna.layout import StudyRow, read_layout
-from cspine_zoo.training.recipes import ClassifierPreset, SegmenterPreset
+from cspine_zoo.training.recipes import CropPreset, SegmenterPreset
 from cspine_zoo.training.rsna_crops import TRUTH, RsnaCrops
 from cspine_zoo.training.rsna_patches import RsnaPatches, make_volumes
 from cspine_zoo.training.stored_split import stored_split
@@ -38,8 +38,8 @@ class RsnaData:
             f"{boxed:,} with boxes, {masked:,} with label maps; {self.held_out:,} more held out."
         )
 
-    def crops(self, preset: ClassifierPreset, segmenter: str | None, device: str) -> RsnaCrops:
-        """Crops of a classifier, cut by the masks of ``segmenter`` or the row's own.
+    def crops(self, preset: CropPreset, segmenter: str | None, device: str) -> RsnaCrops:
+        """Crops of vertebrae, cut by the masks of ``segmenter`` or the row's own.
 
         Raises:
             UsageError: there is no such segmenter.

@@ -19,7 +19,7 @@ from cspine_zoo.training.augment import augmented
 from cspine_zoo.training.imagenet import start_from_imagenet
 from cspine_zoo.training.loop import Batch, Run, Schedule, part_size, write_weights
 from cspine_zoo.training.mixup import mixed
-from cspine_zoo.training.recipes import SharedEncoderPreset
+from cspine_zoo.training.recipes import CropPreset, SharedEncoderPreset
 from cspine_zoo.training.records import Vertebrae, dequantised
 
 ENCODER_ARGUMENTS: Final = ("backbone", "in_channels", "features", "encoder_pool")
@@ -33,7 +33,7 @@ _MAP_STAGES: Final = (2, 3)
 
 _MAP_WEIGHT: Final = 2.0
 _POSITIVE_CELL_WEIGHT: Final = 5.0
-_FULL_CELL: Final = 0.25
+FULL_CELL: Final = 0.25
 """A cell counts as fractured in full from this share of fracture on."""
 
 
@@ -89,11 +89,11 @@ class SliceBatches:
 
     Attributes:
         vertebrae: the cache.
-        preset: of any row; only its encoder matters here.
+        preset: of the row.
     """
 
     vertebrae: Vertebrae
-    preset: SharedEncoderPreset
+    preset: CropPreset
 
     def __call__(self, step: int, part: int, parts: int) -> Batch:
         """Images (B, C, H, W), truth (B,), fracture maps (B, 1, M, M)."""
@@ -229,7 +229,7 @@ def map_loss(logits: Tensor, shares: Tensor) -> Tensor:
     truth = functional.adaptive_max_pool2d(shares, logits.shape[-2:])
     weight = torch.tensor(_POSITIVE_CELL_WEIGHT, device=logits.device)
     return functional.binary_cross_entropy_with_logits(
-        logits, (truth / _FULL_CELL).clamp(max=1.0), pos_weight=weight
+        logits, (truth / FULL_CELL).clamp(max=1.0), pos_weight=weight
     )
 
 

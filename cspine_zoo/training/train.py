@@ -28,10 +28,16 @@ from cspine_zoo.training.classification import (
 from cspine_zoo.training.crop_cache import RecordSource, make_shards
 from cspine_zoo.training.devices import Devices, is_first
 from cspine_zoo.training.end_to_end import EndToEndTask, train_end_to_end
+from cspine_zoo.training.localization import (
+    LocalizerTask,
+    train_localizer,
+    untrained_localizer,
+)
 from cspine_zoo.training.loop import write_weights
 from cspine_zoo.training.recipes import (
-    ClassifierPreset,
+    CropPreset,
     EndToEndPreset,
+    LocalizerPreset,
     Preset,
     SegmenterPreset,
     SharedEncoderPreset,
@@ -135,7 +141,7 @@ def train(job: Job) -> Path:
     network = (
         _train_segmenter(job.preset, job, start, studies or anatomies)
         if isinstance(job.preset, SegmenterPreset)
-        else _train_classifier(job.preset, job, start, studies or anatomies)
+        else _train_on_crops(job.preset, job, start, studies or anatomies)
     )
     if network is not None:
         provenance = Provenance(
@@ -171,8 +177,8 @@ def _train_segmenter(
     return network.eval()
 
 
-def _train_classifier(
-    preset: ClassifierPreset, job: Job, start: Start | None, data: RsnaData | list[Anatomy]
+def _train_on_crops(
+    preset: CropPreset, job: Job, start: Start | None, data: RsnaData | list[Anatomy]
 ) -> nn.Module | None:
     source: RecordSource
     if isinstance(data, list):
@@ -190,6 +196,8 @@ def _train_classifier(
         origin = [data.fingerprint(source)]
     if isinstance(preset, EndToEndPreset):
         return _train_end_to_end(preset, job, start, source, origin)
+    if isinstance(preset, LocalizerPreset):
+        return _train_localizer(preset, job, start, source, origin)
     if isinstance(preset, SharedEncoderPreset):
         return _train_shared_encoder(preset, job, start, source, origin)
     raise UsageError("wrong_preset", f"there is no way to train {preset.name}")
@@ -217,6 +225,24 @@ def _train_end_to_end(
     if not job.devices.run(train_end_to_end, task):
         return None
     network = untrained_classifier(preset)
+    network.load_state_dict(torch.load(task.result, weights_only=True))
+    return network.eval()
+
+
+def _train_localizer(
+    preset: LocalizerPreset,
+    job: Job,
+    start: Start | None,
+    source: RecordSource,
+    origin: Sequence[bytes],
+) -> nn.Module | None:
+    cache = job.out / f"crops-{crop_fingerprint(preset, origin)}"
+    make_shards(cache, source, job.workers)
+    weights = start.weights if start else None
+    task = LocalizerTask(preset, cache, job.out / preset.name, weights, job.resume, job.workers)
+    if not job.devices.run(train_localizer, task):
+        return None
+    network = untrained_localizer(preset)
     network.load_state_dict(torch.load(task.result, weights_only=True))
     return network.eval()
 
@@ -283,7 +309,7 @@ def fingerprint(preset: SharedEncoderPreset, origin: Sequence[bytes]) -> str:
     return _digest(recipe, origin)
 
 
-def crop_fingerprint(preset: ClassifierPreset, origin: Sequence[bytes]) -> str:
+def crop_fingerprint(preset: CropPreset, origin: Sequence[bytes]) -> str:
     """Names what crops alone were made from: rows that take them alike share them."""
     recipe = {name: value for name, value in vars(preset).items() if name in _OF_CROPS}
     recipe["families"] = sorted(preset.families)

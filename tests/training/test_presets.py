@@ -6,8 +6,14 @@ import torch
 from cspine_zoo.models.registry import build
 from cspine_zoo.models.segmenter import Segmenter
 from cspine_zoo.training.classifier_presets import CLASSIFIERS, LIGHT
+from cspine_zoo.training.localizer_presets import LOCALIZERS
 from cspine_zoo.training.presets import PRESETS
-from cspine_zoo.training.recipes import ClassifierPreset, SegmenterPreset, SharedEncoderPreset
+from cspine_zoo.training.recipes import (
+    ClassifierPreset,
+    LocalizerPreset,
+    SegmenterPreset,
+    SharedEncoderPreset,
+)
 from cspine_zoo.training.rows import NOT_VALIDATED, Provenance, rows_without_weights, trained_row
 from cspine_zoo.training.segmenter_presets import SEGMENTER, SEGMENTERS
 from cspine_zoo.zoo.manifest import ManifestEntry, read_manifest
@@ -56,9 +62,19 @@ def test_a_segmenters_patches_fit_its_network(preset: SegmenterPreset) -> None:
     assert len(row.labels) == preset.arguments["out_channels"]
 
 
+@pytest.mark.parametrize("preset", LOCALIZERS, ids=lambda preset: preset.name)
+def test_a_localizer_looks_at_the_crops_of_the_classifiers(preset: LocalizerPreset) -> None:
+    assert preset.preprocess == LIGHT[0].preprocess
+    assert preset.arguments["in_channels"] == len(preset.preprocess.channels)
+    row = trained_row(preset, PROVENANCE)
+    assert ManifestEntry.from_dict(row.to_dict()) == row
+    assert row.task == "fracture-localization"
+    assert "ImageNet" not in row.training_data
+
+
 def test_presets_go_by_the_name_of_their_row() -> None:
     assert all(preset.name == name for name, preset in PRESETS.items())
-    assert len(PRESETS) == len(SEGMENTERS) + len(CLASSIFIERS)
+    assert len(PRESETS) == len(SEGMENTERS) + len(CLASSIFIERS) + len(LOCALIZERS)
 
 
 def test_the_manifest_has_a_row_for_every_preset() -> None:
