@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from cspine_zoo.samples import SampleStudy, sample_studies
     from cspine_zoo.zoo.catalog import list_models
     from cspine_zoo.zoo.load import load_model
+    from cspine_zoo.zoo.locate import find_entry
+    from cspine_zoo.zoo.manifest import ManifestEntry
+    from cspine_zoo.zoo.verify import download
+    from cspine_zoo.zoo.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -47,15 +51,19 @@ __all__ = [
     "Comparison",
     "DownloadError",
     "Geometry",
+    "ManifestEntry",
     "ManifestError",
     "SampleStudy",
     "StoredEvaluation",
     "StudyPrediction",
     "StudyRejected",
     "UsageError",
+    "Watch",
     "WeightsError",
     "__version__",
     "compare",
+    "download",
+    "find_entry",
     "inspect_study",
     "list_models",
     "load_model",
@@ -76,14 +84,18 @@ _HOME = {
     "Comparison": "results",
     "DownloadError": "errors",
     "Geometry": "ct.geometry",
+    "ManifestEntry": "zoo.manifest",
     "ManifestError": "errors",
     "SampleStudy": "samples",
     "StoredEvaluation": "evaluation.stored",
     "StudyPrediction": "results",
     "StudyRejected": "errors",
     "UsageError": "errors",
+    "Watch": "zoo.watch",
     "WeightsError": "errors",
     "compare": "inference.compare",
+    "download": "zoo.verify",
+    "find_entry": "zoo.locate",
     "inspect_study": "ct.read",
     "list_models": "zoo.catalog",
     "load_model": "zoo.load",

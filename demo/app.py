@@ -21,6 +21,7 @@ page = st.navigation(
     [
         st.Page("views/compare.py", title="Compare", icon=":material/compare:", default=True),
         st.Page("views/models.py", title="Models", icon=":material/model_training:"),
+        st.Page("views/evaluation.py", title="Evaluation", icon=":material/monitoring:"),
     ],
     position="top",
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
 from typing import Final
 
 import streamlit as st
@@ -47,6 +49,24 @@ class Intake:
 
 
 @dataclass
+class Fetch:
+    """Weights on their way to this machine.
+
+    Attributes:
+        ticket: the work.
+        stop: ends a transfer at once, even one that brings nothing.
+    """
+
+    ticket: Ticket[list[Path]]
+    stop: Event
+
+    def cancel(self) -> None:
+        """Stop, and leave nothing half-fetched."""
+        self.ticket.cancel()
+        self.stop.set()
+
+
+@dataclass
 class Visit:
     """One browser session. Nothing in it is ever put where another session could see it."""
 
@@ -59,6 +79,7 @@ class Visit:
     picture: str = ""
     upload_round: int = 0
     jumped: bool = False
+    fetches: dict[str, Fetch] = field(default_factory=dict)
 
     def forget_result(self) -> None:
         """Drop the comparison, and stop one that is being made."""
@@ -88,7 +109,7 @@ def visit() -> Visit:
 
 
 class Engine:
-    """What all sessions share: the two queues, and nothing of anybody's scan.
+    """What all sessions share: the queues, and nothing of anybody's scan.
 
     Models are shared too: ``cz.compare`` keeps those it has loaded for the whole process.
     """
@@ -96,6 +117,7 @@ class Engine:
     def __init__(self) -> None:
         self.reading = Lane("cspine-zoo-reader")
         self.running = Lane("cspine-zoo-runner")
+        self.fetching = Lane("cspine-zoo-fetcher")
 
 
 @st.cache_resource

@@ -1,7 +1,7 @@
 """Rows of the page's tables; cells are Markdown, made of our own words and numbers only."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import cspine_zoo as cz
 from verdict import short_names
@@ -60,73 +60,17 @@ def timing_rows(comparison: cz.Comparison) -> list[dict[str, str]]:
     ]
 
 
-_WHERE = {
-    "bundled": "with the package",
-    "cached": "downloaded before",
-    "remote": "to be downloaded",
-    "none": "no weights published: train or convert it",
-}
-
-
-class ModelRow(Protocol):
-    """A row of ``cz.list_models``, as far as the page shows it."""
-
-    @property
-    def name(self) -> str:
-        """What it is called wherever a name is asked for."""
-
-    @property
-    def task(self) -> str:
-        """What it does."""
-
-    @property
-    def parameters(self) -> int:
-        """How many numbers it has."""
-
-    @property
-    def size_bytes(self) -> int:
-        """How large its files are."""
-
-    @property
-    def available(self) -> str:
-        """Where its weights are."""
-
-    @property
-    def metrics(self) -> Sequence[Any]:
-        """What was measured."""
-
-    @property
-    def segmenter(self) -> str | None:
-        """The segmenter that a classifier was trained with."""
-
-
-def model_rows(rows: Sequence[ModelRow]) -> list[dict[str, str]]:
-    """One row a model."""
-    return [
-        {
-            "Model": f"**{row.name}**",
-            "Task": row.task,
-            "Parameters": f"{row.parameters / 1e6:.2f} M",
-            "Size": f"{row.size_bytes / 1e6:.1f} MB" if row.size_bytes else "–",
-            "Weights": _WHERE.get(row.available, row.available),
-            "Segmenter": row.segmenter or "–",
-        }
-        for row in rows
-    ]
-
-
-def metric_rows(row: ModelRow) -> list[dict[str, str]]:
+def metric_rows(metrics: Sequence[Any]) -> list[dict[str, str]]:
     """The figures of one model with their intervals."""
     return [
         {
-            "Data": metric.dataset,
             "Figure": metric.name,
             "Value": f"{metric.value:.3f}",
             "95 % interval": f"{metric.ci95[0]:.3f} to {metric.ci95[1]:.3f}"
             if metric.ci95
             else "–",
         }
-        for metric in row.metrics
+        for metric in metrics
     ]
 
 

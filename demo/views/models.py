@@ -3,7 +3,7 @@
 import streamlit as st
 
 import cspine_zoo as cz
-from tables import metric_rows, model_rows
+from panels.models import chosen_rows, show_card
 
 st.title("Models", anchor=False)
 st.markdown(
@@ -17,18 +17,9 @@ if not rows:
         "CONTRIBUTING.md tells how it enters the manifest."
     )
 else:
-    st.table(model_rows(rows), border="horizontal", hide_index=True)
-    st.subheader("Measured", anchor=False)
-    for row in rows:
-        with st.expander(f"{row.name}, {row.task}"):
-            if row.metrics:
-                st.table(metric_rows(row), border="horizontal", hide_index=True)
-                commands = dict.fromkeys(metric.command for metric in row.metrics)
-                st.code("\n".join(commands), language="bash")
-            else:
-                st.markdown("Nothing has been measured.")
-            licence = row.licence
-            st.text(
-                f"Licences: code {licence.code}, weights {licence.weights}, data {licence.data}"
-            )
-            st.code(f"cspine-zoo info {row.name}", language="bash")
+    shown = chosen_rows(rows)
+    st.caption(f"{len(shown)} of {len(rows)} models")
+    columns = st.columns(2, gap="medium")
+    for place, row in enumerate(shown):
+        with columns[place % 2]:
+            show_card(row)

@@ -175,23 +175,6 @@ def test_a_damaged_sample_is_told(page: Page, samples: Path) -> None:
     assert "bad_sample" in page.words
 
 
-def test_the_zoo_lists_models_with_figures_and_the_command(page: Page) -> None:
-    page.run()
-    page.app.switch_page("views/models.py").run()
-    table = page.app.table[0].value.to_csv()
-    assert "cls-cnn-lite0" in table
-    assert "with the package" in table
-    assert "0.800 to 1.000" in page.app.table[1].value.to_csv()
-    assert any("cspine-zoo evaluate" in code.value for code in page.app.code)
-
-
-def test_an_empty_zoo_is_told(page: Page, zoo: list[ModelRow]) -> None:
-    page.run()
-    zoo.clear()
-    page.app.switch_page("views/models.py").run()
-    assert "lists no model" in page.words
-
-
 def test_two_visitors_see_their_own_study_only(page: Page, nifti: bytes) -> None:
     page.run()
     upload(page, ("mine.nii.gz", nifti))
