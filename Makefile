@@ -10,7 +10,8 @@ OWNER ?=
 MANIFEST ?= weights_manifest.json
 CARDS ?= docs/models
 
-.PHONY: demo test test-slow test-all bench-read catalogue release-weights install lint types wheel clean
+.PHONY: demo test test-slow test-all bench-read bench-load catalogue release-weights space space-rehearsal install \
+    lint types wheel clean
 
 demo: $(STAMP) ## open the page, with a sample study that runs at once
 	$(BIN)/cspine-zoo demo
@@ -42,6 +43,15 @@ release-weights: $(STAMP) ## every bundled model to the Hub: make release-weight
 	$(BIN)/python -c "from pathlib import Path; from cspine_zoo.zoo.card import write_cards; \
 	    from cspine_zoo.zoo.manifest import read_manifest; \
 	    write_cards(Path('$(CARDS)'), read_manifest(Path('$(MANIFEST)')))"
+
+space: $(STAMP) ## the folder of a Hugging Face Space, in build/space; docs/hosting.md
+	sh demo/space/assemble.sh $(BIN)/python build/space
+
+space-rehearsal: $(STAMP) ## the steps of its Dockerfile in an empty directory, and the page they serve
+	CSPINE_ZOO_SPACE_REHEARSAL=1 $(BIN)/python -m pytest -q -m slow tests/demo/test_space.py
+
+bench-load: $(STAMP) ## loading checked weights against loading them unchecked, as ratios
+	$(BIN)/python -m benchmarks.loading
 
 install: $(STAMP)
 

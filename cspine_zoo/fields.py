@@ -9,7 +9,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cspine_zoo.errors import ManifestError
@@ -35,7 +36,7 @@ def build(cls: type[T], value: object, where: str) -> T:
     """
     if not isinstance(value, Mapping):
         raise ManifestError("wrong_type", f"{where} must be an object, not {_shown(value)}.")
-    hints = get_type_hints(cls)
+    hints = _hints(cls)
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     _check_keys(value, {field.name: _is_required(field) for field in fields}, where)
     arguments = {
@@ -81,6 +82,12 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is not a number")
+
+
+@cache
+def _hints(cls: Hashable) -> dict[str, Any]:
+    """Types of the fields; Python compiles the texts of the annotations anew at each call."""
+    return get_type_hints(cls)
 
 
 def _is_required(field: dataclasses.Field[Any]) -> bool:
@@ -140,7 +147,7 @@ def _read_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
         return _read(members[0], value, where)
     if not isinstance(value, Mapping) or "kind" not in value:
         raise ManifestError("missing_key", f"{where} lacks the key 'kind'.")
-    by_kind = {get_args(get_type_hints(member)["kind"])[0]: member for member in members}
+    by_kind = {get_args(_hints(member)["kind"])[0]: member for member in members}
     return build(
         by_kind[_read_choice(tuple(by_kind), value["kind"], f"{where}.kind")], value, where
     )

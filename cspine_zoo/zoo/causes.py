@@ -50,7 +50,7 @@ _NOTES: Final = (
     ("not known", "unreachable", "its name cannot be resolved"),
     ("certificate", *_UNTRUSTED),
     ("timed out", "stalled", "it stopped answering"),
-    ("error while downloading", "cut", "the connection is cut again and again"),
+    ("error while downloading", "cut", "the connection was cut again and again"),
 )
 _LONGEST: Final = 300
 

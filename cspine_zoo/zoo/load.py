@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from cspine_zoo.models.registry import build
 from cspine_zoo.zoo.cache import Shelf
@@ -82,10 +84,31 @@ def load_entry(
         if file.sha256 not in {known.sha256 for known in entry.files}:
             _log.info("%s: weights from %s, sha256 %s", entry.name, path, file.sha256)
             entry = entry.with_files(file)
-    network = build(entry.architecture.name, entry.architecture.arguments)
+    with _Unfilled():
+        network = build(entry.architecture.name, entry.architecture.arguments)
     check_parameters(network, entry)
     load_into(network, path)
     return ZooModel(network, entry, file.sha256)
+
+
+class _Unfilled(TorchFunctionMode):
+    """Networks built in here get no random numbers: loading is strict and replaces them all.
+
+    Drawing them took longer than checking and loading the weights. Lightning Fabric's
+    ``init_module(empty_init=True)`` does the same.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return kwargs["tensor"] if "tensor" in kwargs else args[0]
+        return func(*args, **kwargs)
 
 
 def _untrained(entry: ManifestEntry) -> ZooModel:

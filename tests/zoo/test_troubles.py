@@ -39,7 +39,7 @@ ON_HUB = {
     "broken": (Trouble(503), "the server fails (503)"),
     "broken once": (Trouble(503, times=1), RIGHT),
     "cut once": (Trouble(stop=400_000, times=1), RIGHT),
-    "cut always": (Trouble(stop=0), "cut again and again"),
+    "cut always": (Trouble(stop=0), "connection was cut"),
     "silent": (Trouble(stop=0, hang=True), "stopped answering"),
     "stalled": (Trouble(stop=600_000, hang=True, no_range=True), "it stopped answering after 5"),
     "cut without ranges": (Trouble(stop=600_000, no_range=True), "cut again and again after 5"),
@@ -88,8 +88,8 @@ def _errand(content: bytes, source: Source, shelf: Shelf) -> Errand:
 
 def _check(tasks: dict[str, Errand], expected: dict[str, str]) -> None:
     found = outcomes(tasks, PATIENCE, AT_ONCE)
-    wrong = {name: text for name, text in found.items() if expected[name] not in text}
-    assert wrong == {}
+    wrong = [f"{name}: {text}" for name, text in found.items() if expected[name] not in text]
+    assert not wrong, "\n".join(wrong)
     for name, text in found.items():
         if expected[name] == RIGHT:
             assert Path(text) == tasks[name].shelf.address("seg-tiny", tasks[name].file)
@@ -123,15 +123,20 @@ def test_troubles_of_a_drive(drive: Drive, shelf: Shelf) -> None:
     drive.files[inner] = _content(200)
     drive.folders = {FOLDER: {"readme.txt": "1ReAdMe0000000000000000000000", "fold0": INNER}}
     drive.folders[INNER] = {"best.safetensors": inner}
-    for name, folder, filename in (
-        ("in a folder", FOLDER, "fold0/best.safetensors"),
-        ("not in a folder", FOLDER, "fold1/best.safetensors"),
-        ("no folder", "1NoNe000000000000000000000000", "best.safetensors"),
+    for seed, name, folder, filename in (
+        (200, "in a folder", FOLDER, "fold0/best.safetensors"),
+        (201, "not in a folder", FOLDER, "fold1/best.safetensors"),
+        (202, "no folder", "1NoNe000000000000000000000000", "best.safetensors"),
     ):
         source = DriveSource("gdrive", folder_id=folder, filename=filename)
-        tasks[name] = _errand(_content(200), source, shelf)
+        tasks[name] = _errand(_content(seed), source, shelf)
+    drive.quota.add("1QuOtA0000")
+    for seed, name in enumerate(("1QuOtA0000", "1PrIvAtE00", "1WrOnG0000"), 210):
+        tasks[name] = _errand(_content(seed), DriveSource("gdrive", name), shelf)
+    drive.files["1WrOnG0000"] = _content(0)
     expected = {name: words for name, (_, words) in ON_DRIVE.items()}
     expected |= {"in a folder": RIGHT, "not in a folder": "it holds", "no folder": "404"}
+    expected |= {"1QuOtA0000": "quota", "1PrIvAtE00": "private", "1WrOnG0000": "wrong content"}
     _check(tasks, expected)
 
 
