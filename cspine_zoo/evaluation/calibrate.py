@@ -27,6 +27,9 @@ from cspine_zoo.rsna.layout import StudyRow
 
 CALIBRATION: Final = "calibration.json"
 
+_ANY: Final = "any"
+"""The patient's rule of rows that name none."""
+
 
 @dataclass(frozen=True)
 class Calibration:
@@ -78,7 +81,8 @@ def calibrate(  # noqa: PLR0913 - as evaluate, whose directory it shares
     runner = Runner(out, device, precision, segmenter)
     records = predict_studies(rows, [candidate], runner)[candidate.name]
     row = candidate.entry.calibration
-    found = fit(rows, records, row.temperature if row else 1.0)
+    rule = str(candidate.entry.architecture.arguments.get("patient", _ANY))
+    found = fit(rows, records, row.temperature if row else 1.0, rule)
     write_json(
         out / CALIBRATION, {"model": candidate.name, "n_studies": len(rows), **asdict(found)}
     )
@@ -86,16 +90,21 @@ def calibrate(  # noqa: PLR0913 - as evaluate, whose directory it shares
 
 
 def fit(
-    rows: Sequence[StudyRow], records: Sequence[StudyRecord], temperature: float
+    rows: Sequence[StudyRow],
+    records: Sequence[StudyRecord],
+    temperature: float,
+    rule: str = _ANY,
 ) -> Calibration:
     """Temperature and operating points from records made with a known ``temperature``.
 
-    Vertebrae that were not scored take no part; nor do studies without any.
+    Vertebrae that were not scored take no part; nor do studies without any. Where the ``rule`` of
+    the patient asks a head, the patient's own probability is taken to the new temperature.
 
     Raises:
         UsageError: fewer than two kinds of vertebrae or patients were scored.
     """
     scored: list[tuple[FloatArray, int]] = []
+    answers: list[float] = []
     labels: list[int] = []
     for row, record in zip(rows, records, strict=True):
         found = [level for level in LEVELS if record.probability(level) is not None]
@@ -104,15 +113,20 @@ def fit(
         own = logits_of(np.array([record.probability(level) for level in found]), temperature)
         labels.extend(row.level(level) for level in found)
         scored.append((own, row.patient_overall))
+        answers.append(record.patient_overall or 0.0)
     if not scored:
         raise UsageError("nothing_scored", "No vertebra of these studies was scored.")
     flat, flags = np.concatenate([own for own, _ in scored]), np.array(labels, dtype=np.int64)
     fitted = fit_temperature(flat, flags)
-    # As inference.patient.any_of has it, at the new temperature.
-    patients = [1 - np.prod(1 - probabilities_of(own, fitted)) for own, _ in scored]
+    patients = (
+        # As inference.patient.any_of has it, at the new temperature.
+        np.array([1 - np.prod(1 - probabilities_of(own, fitted)) for own, _ in scored])
+        if rule == _ANY
+        else probabilities_of(logits_of(np.array(answers), temperature), fitted)
+    )
     overall: NDArray[np.int64] = np.array([flag for _, flag in scored], dtype=np.int64)
     return Calibration(
         temperature=fitted,
-        patient_threshold=choose_threshold(np.array(patients), overall),
+        patient_threshold=choose_threshold(patients, overall),
         vertebra_threshold=choose_threshold(probabilities_of(flat, fitted), flags),
     )

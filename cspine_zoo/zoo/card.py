@@ -87,6 +87,11 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _use(entry: ManifestEntry) -> str:
+    if not entry.files:
+        return (
+            "Not yet: without weights there is nothing to run. A file that `cspine-zoo train` or "
+            "`cspine-zoo convert` has written is used by its path in place of the name."
+        )
     call = f'cz.predict(cz.read_ct("study.zip"), "{entry.name}")'
     if entry.task == "vertebra-segmentation":
         call = f'cz.segment(cz.read_ct("study.zip"), "{entry.name}")'

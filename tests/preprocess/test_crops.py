@@ -86,6 +86,43 @@ def test_neighbour_channels_lie_below_and_above() -> None:
     np.testing.assert_allclose(values[:, 2], crop.positions_mm + 1, atol=1e-3)
 
 
+def test_two_neighbours_on_each_side_stand_in_order() -> None:
+    hu, mask, geometry = world_phantom((1.0, 1.0, 1.0))
+    hu[:] = (400 + 10 * (np.arange(60) - 29.5)).astype(np.float32)
+    names = ("-2", "previous", "slice", "next", "+2", "mask")
+    five = dataclasses.replace(PREPROCESS, channels=names)
+    crop = vertebra_crop(hu, geometry, mask, five)
+    values = crop.images[:, :5, 16, 16] * 900 / 10
+    for place, step in enumerate((-2, -1, 0, 1, 2)):
+        np.testing.assert_allclose(values[:, place], crop.positions_mm + step, atol=1e-3)
+    three = vertebra_crop(hu, geometry, mask, PREPROCESS)
+    np.testing.assert_array_equal(crop.images[:, 1:4], three.images[:, :3])
+
+
+def test_a_margin_makes_the_vertebra_fill_its_crop() -> None:
+    """24 x 18 mm and 4 mm on each side: a square of 32 mm with as many pixels, none stretched."""
+    hu, mask, geometry = world_phantom((1.0, 1.0, 1.0))
+    tight = dataclasses.replace(PREPROCESS, crop_mm=None, margin_mm=4.0)
+    crop = vertebra_crop(hu, geometry, mask, tight)
+    assert crop.field_mm == (32.0, 32.0)
+    shown = crop.images[2, 3] > 0.5
+    rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
+    assert (rows[0], rows[-1]) == (7, 24)
+    assert (columns[0], columns[-1]) == (4, 27)
+    fixed = dataclasses.replace(PREPROCESS, crop_mm=(32.0, 32.0))
+    np.testing.assert_array_equal(vertebra_crop(hu, geometry, mask, fixed).images, crop.images)
+
+
+def test_what_rows_of_old_say_means_what_it_meant() -> None:
+    """A row without a margin has no such key, written or read; both at once are refused."""
+    assert "margin_mm" not in PREPROCESS.to_dict()
+    assert Preprocess.from_dict(PREPROCESS.to_dict()) == PREPROCESS
+    tight = dataclasses.replace(PREPROCESS, crop_mm=None, margin_mm=2.5)
+    assert Preprocess.from_dict(tight.to_dict()) == tight
+    with pytest.raises(ManifestError):
+        Preprocess.from_dict(PREPROCESS.to_dict() | {"margin_mm": 2.5})
+
+
 def test_the_mask_channel_has_the_masks_size() -> None:
     hu, mask, geometry = world_phantom((1.0, 1.0, 1.0))
     crop = vertebra_crop(hu, geometry, mask, PREPROCESS)

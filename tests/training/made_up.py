@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from cspine_zoo.anatomy import LEVELS
-from cspine_zoo.training.classifier_presets import LIGHT
+from cspine_zoo.training.classifier_presets import LIGHT, SOURCES
+from cspine_zoo.training.recipes import EndToEndPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, VertebraRecord, record, write_shard
 
 CHANNELS = ("previous", "slice", "next", "mask")
@@ -20,6 +21,28 @@ TINY = replace(
     head_passes=2,
     shards=1,
 )
+TINY_SEVEN = replace(
+    TINY,
+    name=LIGHT[3].name,
+    architecture=LIGHT[3].architecture,
+    arguments=LIGHT[3].arguments | {"features": 8, "hidden": 4},
+    batch=14,
+)
+
+
+def tiny_source(name: str) -> EndToEndPreset:
+    """The preset of a source system's row with a network of thousands of parameters."""
+    preset = next(preset for preset in SOURCES if preset.name == name)
+    small = {"backbone": "test_resnet", "in_channels": 4, "features": 4, "hidden": 3, "layers": 1}
+    return replace(
+        preset,
+        arguments=preset.arguments | small,
+        preprocess=SMALL,
+        batch=4,
+        accumulate=2,
+        passes=1,
+        shards=3,
+    )
 
 
 def made_up_records(pairs: int) -> list[VertebraRecord]:

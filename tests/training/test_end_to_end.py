@@ -14,7 +14,6 @@ from cspine_zoo.models.heads import last_bias
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.training.classification import untrained_classifier
-from cspine_zoo.training.classifier_presets import SOURCES
 from cspine_zoo.training.crop_batches import CropBatches
 from cspine_zoo.training.crop_cache import LazyShards
 from cspine_zoo.training.devices import Devices
@@ -22,27 +21,11 @@ from cspine_zoo.training.end_to_end import EndToEndTask, fracture_loss, train_en
 from cspine_zoo.training.prior import PATIENT_PREVALENCE, PREVALENCE, shift_prior
 from cspine_zoo.training.recipes import ClassWeights, EndToEndPreset
 from cspine_zoo.training.spines import Spines, truth_of
-from tests.training.made_up import SMALL, MadeUp
+from tests.training.made_up import MadeUp, tiny_source
 
 CPU = Devices(1, "cpu", "float32")
-_SMALL = {"backbone": "test_resnet", "in_channels": 4, "features": 4, "hidden": 3, "layers": 1}
-
-
-def _tiny(name: str) -> EndToEndPreset:
-    preset = next(preset for preset in SOURCES if preset.name == name)
-    return replace(
-        preset,
-        arguments=preset.arguments | _SMALL,
-        preprocess=SMALL,
-        batch=4,
-        accumulate=2,
-        passes=1,
-        shards=3,
-    )
-
-
-VERTEBRAE = _tiny("cls-bilstm-resnet18")
-SPINES = _tiny("cls-seven-bilstm-vgg16")
+VERTEBRAE = tiny_source("cls-bilstm-resnet18")
+SPINES = tiny_source("cls-seven-bilstm-vgg16")
 
 
 def test_crops_are_made_when_a_batch_first_asks_for_them(tmp_path: Path) -> None:
@@ -130,7 +113,7 @@ def test_a_spine_counts_fifteen_parts_and_its_patient_one() -> None:
 
 def test_a_row_may_judge_vertebrae_instead_of_slices() -> None:
     """(-ln .8 - ln .9) / 2: system 2 counts both classes alike."""
-    preset = _tiny("cls-bigru-attention-effv2s")
+    preset = tiny_source("cls-bigru-attention-effv2s")
     logits = torch.tensor([_logit(0.8), _logit(0.1)]), torch.zeros(2, 3)
     truth, there = torch.tensor([1.0, 0.0]), torch.ones(2, dtype=torch.bool)
     loss = fracture_loss(logits, (torch.zeros(1), truth, there, truth), preset)
@@ -142,7 +125,7 @@ def test_a_row_may_judge_vertebrae_instead_of_slices() -> None:
     [
         SPINES,
         pytest.param(VERTEBRAE, marks=pytest.mark.slow),
-        pytest.param(_tiny("cls-bigru-attention-effv2s"), marks=pytest.mark.slow),
+        pytest.param(tiny_source("cls-bigru-attention-effv2s"), marks=pytest.mark.slow),
     ],
     ids=lambda preset: preset.name,
 )

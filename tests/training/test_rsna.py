@@ -21,6 +21,7 @@ from cspine_zoo.rsna.split import Split
 from cspine_zoo.rsna.write import write_study
 from cspine_zoo.synthetic.synthesize import Order, synthesize
 from cspine_zoo.training.devices import Devices
+from cspine_zoo.training.recipes import ClassifierPreset
 from cspine_zoo.training.records import Vertebrae
 from cspine_zoo.training.rsna_crops import TRUTH
 from cspine_zoo.training.rsna_patches import RsnaPatches, make_volumes
@@ -30,7 +31,7 @@ from cspine_zoo.training.train import Job, train
 from cspine_zoo.zoo.load import load_model
 from tests.ct.dicom_writer import recode
 from tests.rsna.test_round_trip import study
-from tests.training.made_up import TINY
+from tests.training.made_up import TINY, TINY_SEVEN, tiny_source
 from tests.training.tiny_run import TINY_SEGMENTER
 
 CPU = Devices(1, "cpu", "float32")
@@ -144,6 +145,24 @@ def test_a_classifier_trains_on_odd_studies_loads_and_predicts(
     found = predict(ct, path, device="cpu")
     assert found.predictions[0].model == TINY.name
     assert [v.level for v in found.predictions[0].vertebrae] == list(LEVELS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "preset",
+    [TINY_SEVEN, tiny_source("cls-seven-bilstm-vgg16"), tiny_source("cls-bilstm-effv2s")],
+    ids=lambda preset: preset.name,
+)
+def test_rows_of_every_recipe_train_load_and_predict(
+    layout: Path, tmp_path: Path, preset: ClassifierPreset
+) -> None:
+    path = train(Job(preset, tmp_path, layout, segmenter=TRUTH, devices=CPU, workers=0))
+    assert load_model(path, "cpu").entry.architecture.arguments == preset.arguments
+    (row, *_) = read_layout(layout)
+    (found,) = predict(read_ct(row.images), path, device="cpu").predictions
+    assert found.model == preset.name
+    assert all((v.probability is not None) == v.found for v in found.vertebrae)
+    assert (found.patient_overall is not None) == any(v.found for v in found.vertebrae)
 
 
 @pytest.mark.slow
