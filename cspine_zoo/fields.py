@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import types
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -36,7 +36,7 @@ def build(cls: type[T], value: object, where: str) -> T:
     """
     if not isinstance(value, Mapping):
         raise ManifestError("wrong_type", f"{where} must be an object, not {_shown(value)}.")
-    hints = _hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]
     fields = dataclasses.fields(cls)  # type: ignore[arg-type]
     _check_keys(value, {field.name: _is_required(field) for field in fields}, where)
     arguments = {
@@ -85,7 +85,7 @@ def _no_constant(name: str) -> float:
 
 
 @cache
-def _hints(cls: Hashable) -> dict[str, Any]:
+def _hints(cls: type[Any]) -> dict[str, Any]:
     """Types of the fields; Python compiles the texts of the annotations anew at each call."""
     return get_type_hints(cls)
 
