@@ -25,6 +25,7 @@ FACTS: Final = {
 }
 """Name on a button, name in a sentence, and unit of what studies are halved by."""
 
+_NBSP: Final = "\N{NO-BREAK SPACE}"
 _OF_FRACTURES: Final = ("conspicuity", "displacement")
 
 _COMPARED: Final = {
@@ -44,7 +45,7 @@ def number(figure: Figure, digits: int = 2) -> str:
         return value
     low, high = figure["ci95"]
     # A narrow cell may break before its bracket, never within it.
-    return f"{value} ({low:.{digits}f}\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}{high:.{digits}f})"
+    return f"{value} ({low:.{digits}f}{_NBSP}to{_NBSP}{high:.{digits}f})"
 
 
 def data_sentence(stored: cz.StoredEvaluation) -> str:
@@ -113,7 +114,7 @@ def level_rows(stored: Stored) -> list[dict[str, str]]:
             found = own.confusion(level)
             cells[short[name]] = (
                 f"{number(own.figures['per_level'][level]['auc'])}; "
-                f"found {found.hits}, false {found.false_alarms}"
+                f"found{_NBSP}{found.hits}, false{_NBSP}{found.false_alarms}"
             )
         rows.append(cells)
     return rows

@@ -130,8 +130,8 @@ def show_calibration(stored: Stored) -> None:
             "are 95 % intervals; small marks stand for few vertebrae."
         )
         st.markdown(
-            "The share of fractured vertebrae is far higher here than in an emergency department: "
-            "a probability that fits these studies would be too high there."
+            "Fractures are far more frequent in these studies than among people who come to be "
+            "scanned: a probability that fits here would be too high there."
         )
         with st.expander("Bins as numbers"):
             st.table(bin_rows(stored), border="horizontal", hide_index=True)

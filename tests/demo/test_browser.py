@@ -172,6 +172,28 @@ def test_a_telephone_shows_all_of_it(browser: Any, address: str, tmp_path: Path)
     tab.context.close()
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (420, "dark")])
+def test_the_pages_beside_the_comparison(
+    browser: Any, address: str, tmp_path: Path, width: int, scheme: str
+) -> None:
+    """They are as wide as their window, whatever their tables hold."""
+    tab = Tab(browser, address, width, scheme)
+    for path, text in (("models", "Every row of"), ("evaluation", "Synthetic CT, not clinical")):
+        tab.page.goto(f"{address}/{path}")
+        tab.page.get_by_text(text).first.wait_for()
+        tab.settle(3000)
+        main = "document.querySelector('.stMain')"
+        assert tab.page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") <= 0
+        assert tab.page.get_by_text("That did not work").count() == 0
+        tab.save(tmp_path, f"{path}_{width}.png")
+    # A stored benchmark is either shown or told to be missing, for each classifier at hand.
+    for row in cz.list_models("cls-*"):
+        if row.available == "bundled":
+            assert tab.page.get_by_text(row.name).count()
+    assert tab.complaints == []
+    tab.context.close()
+
+
 def test_the_walk_with_a_real_study(browser: Any, address: str) -> None:
     """Its pictures are shown to nobody and kept nowhere."""
     if not REAL_CT.is_file():
