@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cspine_zoo.errors import WeightsError
+from cspine_zoo.fields import parse_json
 from cspine_zoo.zoo.files import WeightFile
 from cspine_zoo.zoo.header import ENTRY_KEY, file_sha256, read_header
 from cspine_zoo.zoo.manifest import ManifestEntry
@@ -68,12 +69,12 @@ def load_into(network: nn.Module, path: Path) -> None:
         WeightsError: the file is damaged or something else, or does not fit the network; says
             which tensors are missing, left over or of another shape.
     """
-    read_header(path)
+    said = read_header(path).metadata.get(ENTRY_KEY, "{}")
     try:
         tensors = {name: _widened(tensor) for name, tensor in load_file(path).items()}
     except SafetensorError as error:
         raise WeightsError("broken_header", f"{error}.", file=str(path)) from error
-    _check_fit(network, tensors, path)
+    _check_fit(network, tensors, path, said)
     _check_finite(tensors, path)
     network.load_state_dict(tensors, strict=True)
 
@@ -117,7 +118,7 @@ def _check_finite(tensors: dict[str, Tensor], path: Path) -> None:
             raise WeightsError("not_finite", f"{name} holds NaN or infinity.", file=str(path))
 
 
-def _check_fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
+def _check_fit(network: nn.Module, tensors: dict[str, Tensor], path: Path, said: str) -> None:
     expected = network.state_dict()
     complaints = [
         _some("missing", [name for name in expected if name not in tensors]),
@@ -136,7 +137,15 @@ def _check_fit(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> No
             "state_dict_mismatch",
             "The weights do not fit the architecture: " + "; ".join(filter(None, complaints)) + ".",
             file=str(path),
+            hint=_whose(said, path),
         )
+
+
+def _whose(said: str, path: Path) -> str:
+    """Which model a file's own row says it belongs to; rows come from whoever wrote the file."""
+    row = parse_json(said, f"The row in {path.name}")
+    name = row.get("name") if isinstance(row, dict) else None
+    return f"The row inside the file is of {name!r}." if name else ""
 
 
 def _some(what: str, names: list[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import subprocess
@@ -36,6 +37,9 @@ _HUB_SETTINGS: Final = {
 _SILENT: Final = Cause("stalled", "it does not answer, or stopped answering")
 _OFFLINE: Final = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 _AUTHORITIES: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
+_log = logging.getLogger(__name__)
 
 
 def have_done(
@@ -96,6 +100,8 @@ class _Silence:
     def hear(self, word: dict[str, Any]) -> None:
         self._cause = cause_in(str(word.get("note", ""))) or self._cause
         received = int(word.get("received", -1))
+        if self._patience > self.limit and received >= 0:
+            _log.debug("the courier was ready after %.1f s", time.monotonic() - self._since)
         if received > self.received or (received == 0 and self._patience > self.limit):
             self.received = received
             self._since, self._patience = time.monotonic(), self.limit

@@ -48,7 +48,7 @@ class Patience:
             that fetch the same file.
     """
 
-    quiet_seconds: float = 7.0
+    quiet_seconds: float = 6.0
     total_seconds: float = 1800.0
 
     @classmethod

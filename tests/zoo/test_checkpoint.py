@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from cspine_zoo.errors import WeightsError
+from cspine_zoo.models.registry import build
 from cspine_zoo.zoo import checkpoint
 from cspine_zoo.zoo.header import file_sha256, read_header
 from cspine_zoo.zoo.locate import entry_in_file, find_entry
@@ -148,6 +149,13 @@ def test_tensors_that_do_not_fit_are_listed(tmp_path: Path) -> None:
     assert caught.value.code == "state_dict_mismatch"
     for words in ("missing head.bias", "unexpected extra", "head.weight (2, 2) instead of"):
         assert words in caught.value.reason
+
+
+def test_weights_of_another_model_say_whose_they_are(written: Written) -> None:
+    arguments = {"in_channels": 1, "out_channels": 10, "widths": [4, 12]}
+    with pytest.raises(WeightsError, match="of 'seg-tiny'") as caught:
+        checkpoint.load_into(build("unet3d", arguments), written[1])
+    assert caught.value.code == "state_dict_mismatch"
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
