@@ -203,7 +203,11 @@ def read_stored(path: Path) -> StoredRecord | None:
     """
     if not path.is_file():
         return None
-    return build(StoredRecord, parse_json(path.read_text(encoding="utf-8"), path.name), path.name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ManifestError("unreadable", f"{path.name}: {error}.", file=str(path)) from error
+    return build(StoredRecord, parse_json(text, path.name), path.name)
 
 
 def record_of(

@@ -139,6 +139,12 @@ def test_a_damaged_file_is_refused(tmp_path: Path, key: str, value: object) -> N
         find_stored(_entry(), tmp_path)
 
 
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    stored_path(NAME, tmp_path).write_bytes(b"\xff\xfe")
+    with pytest.raises(ManifestError):
+        find_stored(_entry(), tmp_path)
+
+
 def test_rows_without_an_evaluation_have_none(tmp_path: Path) -> None:
     assert find_stored(_entry(), tmp_path) is None
     assert stored_evaluation("seg-unet3d-small") is None
