@@ -1,14 +1,15 @@
-"""How long each trouble of a server takes to be named, or got over (``make bench-downloads``).
+"""How long each trouble of a server takes to be named, or got over.
 
-Seconds from the call to the answer, and those of them after the courier had started, with the
-default patience. The servers are those of the tests, on this machine; the libraries are
-unmodified.
+``python -m benchmarks.downloads [hub] [Drive] [address]`` prints seconds from the call to the
+answer, those of them after the courier had started, and the outcome, with the default patience.
+The servers are those of the tests, on this machine; the libraries are unmodified.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -92,15 +93,14 @@ def main() -> None:
     ):
         bundle = Path(directory) / "authority.pem"
         authority.cert_pem.write_to_path(str(bundle))
-        os.environ |= {
-            "HF_ENDPOINT": hub.url,
-            "HF_HOME": directory,
-            "HTTPS_PROXY": drive.url,
-            "SSL_CERT_FILE": str(bundle),
-        }
+        authorities = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        os.environ |= dict.fromkeys(authorities, str(bundle))
+        os.environ |= {"HF_ENDPOINT": hub.url, "HF_HOME": directory, "HTTPS_PROXY": drive.url}
         drive.confirm = True
         shelf = Shelf(Path(directory) / "cache", Path(directory) / "bundled", offline=False)
         for case in cases(hub, drive):
+            if not case.name.startswith(tuple(sys.argv[1:]) or ""):
+                continue
             task = errand(read_manifest().rows[0], case.content, (case.source,), shelf)
             start = time.monotonic()
             try:

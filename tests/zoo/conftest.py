@@ -135,6 +135,11 @@ def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
     for name in list(os.environ):
-        if name.startswith("CSPINE_ZOO_") or name in ("HF_HUB_OFFLINE", "SSL_CERT_FILE"):
+        if name.startswith("CSPINE_ZOO_") or name in (
+            "HF_HUB_OFFLINE",
+            "SSL_CERT_FILE",
+            "REQUESTS_CA_BUNDLE",
+            "CURL_CA_BUNDLE",
+        ):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))  # no token and no cache of the user's
