@@ -2,7 +2,7 @@
 
 ``python -m benchmarks.learning [NAME...]`` trains each preset on small crops of a few patients and
 prints its loss at the start and at the end beside that of the best constant. Rates are higher than
-the presets', nothing is mixed or shuffled: the run is to show that gradients reach what they
+the presets', nothing is mixed or augmented: the run is to show that gradients reach what they
 should, not what the network is worth.
 """
 
@@ -79,6 +79,7 @@ def run(preset: ClassifierPreset, options: argparse.Namespace, root: Path) -> Re
                 learning_rate=options.rate,
                 mixup_alpha=0.0,
                 shuffled_share=0.0,
+                augmented=False,
                 ema=0.5,
             ),
             EndToEndTask(preset, source, cache, root / preset.name, workers=0),

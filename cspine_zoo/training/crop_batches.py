@@ -24,7 +24,7 @@ _COUNTED_BATCHES: Final = 100
 
 @dataclass(frozen=True, eq=False)
 class CropBatches:
-    """Augmented vertebrae with their labels, each batch of one shard.
+    """Vertebrae with their labels, each batch of one shard.
 
     Attributes:
         shards: of the crops.
@@ -88,7 +88,7 @@ class CropBatches:
         return data, torch.randint(len(data), (count,), generator=generator).numpy()
 
     def _images(self, vertebrae: Vertebrae, row: int, generator: Generator) -> Tensor:
-        """One vertebra in one random pose; nothing where there is none."""
+        """One vertebra, in one pose; nothing where there is none."""
         channels = self.preset.preprocess.channels
         if row < 0:
             size = self.preset.preprocess
@@ -96,9 +96,10 @@ class CropBatches:
                 size.n_slices or 0, len(channels), size.size_px or 0, size.size_px or 0
             )
         images = dequantised(torch.from_numpy(vertebrae.images(row)), channels)
-        poses = random_poses(1, generator).expand(len(images), -1, -1)
-        mask = channels.index(_MASK) if _MASK in channels else None
-        images = revalued(posed(images, poses), generator, mask)
+        if self.preset.augmented:
+            poses = random_poses(1, generator).expand(len(images), -1, -1)
+            mask = channels.index(_MASK) if _MASK in channels else None
+            images = revalued(posed(images, poses), generator, mask)
         if self.preset.shuffled_share > 0:
             (images,) = shuffled((images[None],), self.preset.shuffled_share, generator)
             return images[0]

@@ -172,6 +172,7 @@ class EndToEndPreset(ClassifierPreset):
         judged: what the loss is taken of: the ``"vertebra"``, or each of its ``"slices"``, which
             then has its vertebra's label.
         mixed_share: of the batches that are mixed.
+        augmented: vertebrae are shown in random poses and with random values.
     """
 
     passes: int = 20
@@ -179,6 +180,7 @@ class EndToEndPreset(ClassifierPreset):
     least_rate: float = 0.0
     judged: str = "vertebra"
     mixed_share: float = 1.0
+    augmented: bool = True
 
 
 Preset = SegmenterPreset | ClassifierPreset | LocalizerPreset

@@ -20,6 +20,7 @@ from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.end_to_end import EndToEndTask, fracture_loss, train_end_to_end
 from cspine_zoo.training.prior import PATIENT_PREVALENCE, PREVALENCE, shift_prior
 from cspine_zoo.training.recipes import ClassWeights, EndToEndPreset
+from cspine_zoo.training.records import VertebraRecord
 from cspine_zoo.training.spines import Spines, truth_of
 from tests.training.made_up import MadeUp, tiny_source
 
@@ -148,6 +149,35 @@ def test_a_run_changes_every_part_and_can_be_taken_up_again(
     assert all(torch.equal(again[name], tensor) for name, tensor in trained.items())
     pixels = preset.preprocess.n_slices * 4 * 24**2  # type: ignore[operator]
     assert task.crop_bytes == 4 * 7 * pixels
+
+
+class Plain(MadeUp):
+    """Fractures that nobody can overlook: bright all over."""
+
+    def records(self, number: int) -> list[VertebraRecord]:
+        return [
+            replace(r, images=np.maximum(r.images, np.uint8(200 * r.label)))
+            for r in super().records(number)
+        ]
+
+
+@pytest.mark.slow
+def test_what_is_plain_to_see_is_learnt(tmp_path: Path) -> None:
+    """Half of the loss of the best constant, which is .64 where positives count twice."""
+    eager = replace(
+        VERTEBRAE,
+        batch=8,
+        accumulate=1,
+        passes=20,
+        learning_rate=1e-2,
+        mixup_alpha=0.0,
+        ema=0.5,
+    )
+    source = Plain(1, 7)
+    task = EndToEndTask(eager, source, tmp_path / "crops", tmp_path / "run", workers=0)
+    CPU.run(train_end_to_end, task)
+    curve = (tmp_path / "run" / "curve.csv").read_text().splitlines()[-10:]
+    assert np.mean([float(line.rpartition(",")[2]) for line in curve]) < 0.32
 
 
 def test_odds_of_training_become_those_of_patients() -> None:
