@@ -109,6 +109,7 @@ def test_the_steps_of_the_image_serve_the_page(folder: Path, tmp_path: Path) -> 
         )
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(upload, timeout=30)
+        refused.value.close()
         assert refused.value.code != 403  # of no session, but not for want of a cookie
     finally:
         server.terminate()
