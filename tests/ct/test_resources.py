@@ -28,9 +28,10 @@ def contents(folder) -> dict[str, bytes]:
 
 
 def test_files_are_copied_where_descriptors_run_short(folder, mapped, monkeypatch):
-    free = os.dup(0)
-    os.close(free)
-    limit = free + 5 + intake._DESCRIPTORS_LEFT
+    free = [os.dup(0) for _ in range(6)]  # in the order in which they are given: there are holes
+    for descriptor in free:
+        os.close(descriptor)
+    limit = free[-1] + intake._DESCRIPTORS_LEFT
     monkeypatch.setattr(intake.resource, "getrlimit", lambda kind: (limit, limit))
     items = list(take_in(folder))
     assert {item.name: bytes(item.data) for item in items} == contents(folder)

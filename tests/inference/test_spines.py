@@ -21,7 +21,7 @@ def predictions() -> dict[str, ModelPrediction]:
     models = [classifier(f"cls-{rule}", patient=rule) for rule in rules]
     segmenter = painted_segmenter(ct, SIX)
     comparison = compare(ct, models, segmenter=segmenter, precision="float32")
-    return dict(zip(rules, comparison.prediction.predictions, strict=True))
+    return dict(zip(rules, comparison.predictions, strict=True))
 
 
 @pytest.mark.parametrize("rule", ["any", "head", "blend"])
