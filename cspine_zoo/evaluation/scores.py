@@ -14,12 +14,10 @@ from cspine_zoo.evaluation.bootstrap import FloatArray
 from cspine_zoo.evaluation.metrics import Items
 from cspine_zoo.evaluation.records import StudyRecord
 from cspine_zoo.rsna.layout import StudyRow
+from cspine_zoo.rsna.prevalence import TRAINING_PREVALENCE
 
 COLUMNS: Final = (*LEVELS, PATIENT_OVERALL)
 _OVERALL: Final = len(LEVELS)
-
-TRAINING_PREVALENCE: Final = (0.0723, 0.1412, 0.0362, 0.0535, 0.0802, 0.1372, 0.1947, 0.4760)
-"""Share of fractured levels, C1-C7, and patients in the 2,019 studies of RSNA's train.csv."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,10 @@ from cspine_zoo.anatomy import LEVELS, PATIENT_OVERALL
 from cspine_zoo.errors import UsageError
 from cspine_zoo.evaluation.predictions import Candidate, Runner, predict_studies
 from cspine_zoo.evaluation.records import StudyRecord
-from cspine_zoo.evaluation.scores import COLUMNS, TRAINING_PREVALENCE
+from cspine_zoo.evaluation.scores import COLUMNS
 from cspine_zoo.rsna import tables
 from cspine_zoo.rsna.layout import StudyRow, read_layout
+from cspine_zoo.rsna.prevalence import TRAINING_PREVALENCE
 from cspine_zoo.rsna.uids import require_folder_name
 
 TEST: Final = "test.csv"

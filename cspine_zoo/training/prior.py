@@ -7,10 +7,10 @@ from typing import Final
 
 import torch
 
-from cspine_zoo.evaluation.scores import TRAINING_PREVALENCE
 from cspine_zoo.models.heads import last_bias
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.spine_classifier import SpineClassifier
+from cspine_zoo.rsna.prevalence import TRAINING_PREVALENCE
 from cspine_zoo.training.recipes import ClassWeights
 
 _LEVELS = TRAINING_PREVALENCE[:-1]

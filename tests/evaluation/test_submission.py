@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cspine_zoo.errors import StudyRejected, UsageError
-from cspine_zoo.evaluation.scores import COLUMNS, TRAINING_PREVALENCE
+from cspine_zoo.evaluation.scores import COLUMNS
 from cspine_zoo.evaluation.submission import write_submission
+from cspine_zoo.rsna.prevalence import TRAINING_PREVALENCE
 from cspine_zoo.zoo.checkpoint import write
 from tests.inference.phantoms import SEGMENTER_PREPROCESS, classifier, entry
 from tests.zoo.conftest import tiny_network
