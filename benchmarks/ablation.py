@@ -88,7 +88,11 @@ def segmenters(judges: Judges, options: argparse.Namespace) -> None:
         )
         with tempfile.TemporaryDirectory() as folder:
             task = SegmenterTask(
-                preset, SyntheticPatches(preset), Path(folder), start.weights, workers=0
+                preset,
+                SyntheticPatches(preset),
+                out=Path(folder),
+                start=start.weights,
+                workers=0,
             )
             Devices(1).run(train_segmenter, task)
             model = load_model(DEFAULT_SEGMENTER, "cpu")

@@ -82,7 +82,7 @@ def run(preset: ClassifierPreset, options: argparse.Namespace, root: Path) -> Re
                 augmented=False,
                 ema=0.5,
             ),
-            EndToEndTask(preset, source, cache, root / preset.name, workers=0),
+            EndToEndTask(preset, source, cache, out=root / preset.name, workers=0),
             options.steps,
         )
     if not isinstance(preset, SharedEncoderPreset):
@@ -104,7 +104,7 @@ def _end_to_end(preset: EndToEndPreset, task: EndToEndTask, steps: int) -> Resul
 def _shared_encoder(preset: SharedEncoderPreset, source: Few, cache: Path, root: Path) -> Result:
     vertebrae = make_shards(cache, source)
     preset = replace(preset, encoder_passes=3, head_passes=100, ema=0.9)
-    task = EncoderTask(preset, cache, root / "encoder", workers=0)
+    task = EncoderTask(preset, cache, out=root / "encoder", workers=0)
     _CPU.run(train_encoder, task)
     network = untrained_classifier(preset)
     network.encoder.load_state_dict(torch.load(task.result, weights_only=True))

@@ -36,7 +36,7 @@ from cspine_zoo.training.segmentation import (
     train_segmenter,
 )
 from cspine_zoo.training.segmenter_presets import SEGMENTERS
-from cspine_zoo.training.slice_encoder import SliceBatches
+from cspine_zoo.training.slice_batches import SliceBatches
 from cspine_zoo.training.synthetic_crops import draw_vertebrae
 
 _CPU = Devices(1, "cpu", "float32")
@@ -84,7 +84,7 @@ def segmenter(preset: SegmenterPreset, options: argparse.Namespace, out: Path) -
     )
     source = Few(patches, options.windows)
     began = time.monotonic()
-    _CPU.run(train_segmenter, SegmenterTask(small, source, out, workers=0))
+    _CPU.run(train_segmenter, SegmenterTask(small, source, out=out, workers=0))
     _, labels = PatchBatches(replace(small, batch=options.windows), source)(0, 0, 1)
 
     def loss(logits: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def localizer(preset: LocalizerPreset, options: argparse.Namespace, out: Path) -
     positives = int(vertebrae.slice_truth.sum())
     small = replace(small, passes=max(1, -(-options.steps * small.batch // (2 * positives))))
     began = time.monotonic()
-    _CPU.run(train_localizer, LocalizerTask(small, cache, out / "run", workers=0))
+    _CPU.run(train_localizer, LocalizerTask(small, cache, out=out / "run", workers=0))
     batch = SliceBatches(vertebrae, replace(small, batch=32))(0, 0, 1)
 
     def loss(logits: Tensor) -> Tensor:

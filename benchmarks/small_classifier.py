@@ -33,7 +33,7 @@ def trained(
     (folder / "crops").mkdir(parents=True)
     write_shard(folder / "crops" / "shard-00000", list(records))
     devices = Devices(1)
-    task = EncoderTask(preset, folder / "crops", folder / "encoder", workers=0)
+    task = EncoderTask(preset, folder / "crops", out=folder / "encoder", workers=0)
     devices.run(train_encoder, task)
     network = untrained_classifier(preset)
     network.encoder.load_state_dict(torch.load(task.result, weights_only=True))

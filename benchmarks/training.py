@@ -21,12 +21,8 @@ from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.loop import Batch, BatchOf, Run, Schedule
 from cspine_zoo.training.recipes import SharedEncoderPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, record, write_shard
-from cspine_zoo.training.slice_encoder import (
-    EncoderPupil,
-    SliceBatches,
-    encoder_loss,
-    untrained_encoder,
-)
+from cspine_zoo.training.slice_batches import SliceBatches
+from cspine_zoo.training.slice_encoder import EncoderPupil, encoder_loss, untrained_encoder
 
 PAIRS = 21
 BUDGET = 1.10

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from cspine_zoo.anatomy import LEVELS
+from cspine_zoo.rsna.prevalence import TRAINING_PREVALENCE
 from cspine_zoo.synthetic.distance import length
 from cspine_zoo.synthetic.randomness import Waves
 from cspine_zoo.synthetic.vertebra import VertebraShape
@@ -173,9 +174,6 @@ SITES: Final[Mapping[str, tuple[Site, ...]]] = {
 """Patterns after the AO Spine, Anderson-D'Alonzo (dens), Jefferson (C1) and Levine-Edwards
 (hangman) classifications; odds are the project's own choice."""
 
-FIRST_LEVEL_ODDS: Final = (0.0723, 0.1412, 0.0362, 0.0535, 0.0802, 0.1372, 0.1947)
-"""Share of RSNA 2022's training studies in which C1..C7 is fractured."""
-
 NEIGHBOUR_ODDS: Final = 0.3
 """Chance that a fracture brings another one at the next level; RSNA 2022's conditional
 frequencies run from .38 to .56, part of which chance alone explains."""
@@ -183,7 +181,7 @@ frequencies run from .38 to .56, part of which chance alone explains."""
 
 def draw_levels(rng: np.random.Generator) -> tuple[str, ...]:
     """At least one fractured level, by RSNA's frequencies, neighbours going together."""
-    odds = np.array(FIRST_LEVEL_ODDS)
+    odds = np.array(TRAINING_PREVALENCE[: len(LEVELS)])
     first = int(rng.choice(7, p=odds / odds.sum()))
     chosen = {first}
     for step in (-1, 1):

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.models.encoder import SliceEncoder
-from cspine_zoo.models.registry import build
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.training.augment import posed, random_poses, revalued
@@ -25,6 +24,7 @@ from cspine_zoo.training.prior import shift_prior
 from cspine_zoo.training.recipes import ClassifierPreset, SharedEncoderPreset
 from cspine_zoo.training.records import Vertebrae, dequantised
 from cspine_zoo.training.spines import Spines, truth_of
+from cspine_zoo.training.task import untrained
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -233,8 +233,7 @@ def untrained_classifier(preset: ClassifierPreset) -> SliceClassifier:
     Raises:
         UsageError: it is none.
     """
-    torch.manual_seed(preset.seed)
-    network = build(preset.architecture, preset.arguments)
+    network = untrained(preset)
     if not isinstance(network, SliceClassifier):
         raise UsageError("wrong_preset", f"{preset.name} is no slice classifier")
     return network

@@ -16,10 +16,11 @@ from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.training.classification import untrained_classifier
 from cspine_zoo.training.crop_batches import CropBatches
 from cspine_zoo.training.crop_cache import LazyShards, RecordSource
-from cspine_zoo.training.loop import Batch, Run, Schedule, write_weights
+from cspine_zoo.training.loop import Batch, Run, write_weights
 from cspine_zoo.training.losses import slice_loss, vertebra_loss
 from cspine_zoo.training.prior import shift_prior
 from cspine_zoo.training.recipes import EndToEndPreset
+from cspine_zoo.training.task import Task, fitted, schedule_of
 
 _LEVELS: Final = 7
 _VERTEBRA_PARTS: Final = 15
@@ -53,31 +54,18 @@ class EndToEndPupil(nn.Module):
 
 
 @dataclass(frozen=True)
-class EndToEndTask:
+class EndToEndTask(Task):
     """Training of one row.
 
     Attributes:
         preset: of the row.
         source: of its crops.
         cache: directory that these are kept in.
-        out: directory of the run; ``network.pt`` in it is what comes out.
-        start: weights to begin from.
-        resume: go on from the state in ``out``.
-        workers: processes that make batches.
     """
 
     preset: EndToEndPreset
     source: RecordSource
     cache: Path
-    out: Path
-    start: dict[str, Tensor] | None = None
-    resume: bool = False
-    workers: int = 1
-
-    @property
-    def result(self) -> Path:
-        """State dict of the trained network."""
-        return self.out / "network.pt"
 
     @property
     def steps(self) -> int:
@@ -115,24 +103,13 @@ def train_end_to_end(fabric: Fabric, task: EndToEndTask) -> None:
     if task.start is not None:
         network.load_state_dict(task.start)
     pupil = EndToEndPupil(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    schedule = Schedule(
-        task.steps,
-        preset.learning_rate,
-        preset.weight_decay,
-        preset.ema,
-        accumulate=preset.accumulate,
-        save_every=preset.save_every,
-        seed=preset.seed,
-        least_rate=preset.least_rate,
-    )
+    schedule = schedule_of(preset, task.steps, preset.learning_rate, least_rate=preset.least_rate)
     run = Run(fabric, pupil, schedule, task.out)
-    if task.resume:
-        run.resume()
 
     def loss(pupil: nn.Module, batch: Batch) -> Tensor:
         return fracture_loss(pupil(batch[0], batch[2]), batch, preset)
 
-    run.fit(batches, loss, task.workers)
+    fitted(run, task, batches, loss)
     if fabric.is_global_zero:
         trained = run.result().network.cpu()
         shift_prior(trained, *batches.shares(task.steps), preset.weights)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Protocol
 
 import torch
@@ -13,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cspine_zoo.anatomy import BACKGROUND, CLASSES, DISC
-from cspine_zoo.models.registry import build
 from cspine_zoo.preprocess.window import apply_window
 from cspine_zoo.synthetic.patches import Anatomy, Patch, draw_patch
-from cspine_zoo.training.loop import Batch, Run, Schedule, part_size, write_weights
+from cspine_zoo.training.loop import Batch, Run, part_size, write_weights
 from cspine_zoo.training.recipes import SegmenterPreset
 from cspine_zoo.training.sigmoid_loss import sigmoid_loss
+from cspine_zoo.training.task import Task, fitted, schedule_of, untrained
 
 UNKNOWN: Final = 255
 """Label of voxels that nobody has labelled; they count in no loss."""
@@ -123,29 +122,16 @@ def _without_discs(logits: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SegmenterTask:
+class SegmenterTask(Task):
     """Training of one segmenter.
 
     Attributes:
         preset: what to train.
         source: of the patches.
-        out: directory of the run; ``averaged.pt`` in it is what comes out.
-        start: weights to begin from.
-        resume: go on from the state in ``out``.
-        workers: processes that make patches.
     """
 
     preset: SegmenterPreset
     source: PatchSource
-    out: Path
-    start: dict[str, Tensor] | None = None
-    resume: bool = False
-    workers: int = 1
-
-    @property
-    def result(self) -> Path:
-        """State dict of the averaged network."""
-        return self.out / "averaged.pt"
 
 
 def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
@@ -155,26 +141,15 @@ def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
         TrainingStopped: the loss is no longer finite.
     """
     preset = task.preset
-    network = untrained_segmenter(preset)
+    network = untrained(preset)
     if task.start is not None:
         network.load_state_dict(task.start)
     solid = any(parameter.ndim == 5 for parameter in network.parameters())
     network.to(  # type: ignore[call-overload]
         memory_format=torch.channels_last_3d if solid else torch.channels_last
     )
-    schedule = Schedule(
-        preset.steps,
-        preset.learning_rate,
-        preset.weight_decay,
-        preset.ema,
-        accumulate=preset.accumulate,
-        save_every=preset.save_every,
-        seed=preset.seed,
-        warm_up=preset.warm_up,
-    )
+    schedule = schedule_of(preset, preset.steps, preset.learning_rate, warm_up=preset.warm_up)
     run = Run(fabric, network, schedule, task.out)
-    if task.resume:
-        run.resume()
 
     def loss(distributed: nn.Module, batch: Batch) -> Tensor:
         images, labels = batch
@@ -183,12 +158,6 @@ def train_segmenter(fabric: Fabric, task: SegmenterTask) -> None:
             return independent_loss(logits, labels, preset.labels)
         return segmentation_loss(logits, labels, discs_known=task.source.discs_known)
 
-    run.fit(PatchBatches(preset, task.source), loss, task.workers)
+    fitted(run, task, PatchBatches(preset, task.source), loss)
     if fabric.is_global_zero:
         write_weights(run.result().state_dict(), task.result)
-
-
-def untrained_segmenter(preset: SegmenterPreset) -> nn.Module:
-    """The network of a row, the same each time."""
-    torch.manual_seed(preset.seed)
-    return build(preset.architecture, preset.arguments)

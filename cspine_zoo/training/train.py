@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 from torch import nn
@@ -28,11 +28,7 @@ from cspine_zoo.training.classification import (
 from cspine_zoo.training.crop_cache import RecordSource, make_shards
 from cspine_zoo.training.devices import Devices, is_first
 from cspine_zoo.training.end_to_end import EndToEndTask, train_end_to_end
-from cspine_zoo.training.localization import (
-    LocalizerTask,
-    train_localizer,
-    untrained_localizer,
-)
+from cspine_zoo.training.localization import LocalizerTask, train_localizer
 from cspine_zoo.training.loop import write_weights
 from cspine_zoo.training.recipes import (
     CropPreset,
@@ -49,11 +45,11 @@ from cspine_zoo.training.segmentation import (
     SegmenterTask,
     SyntheticPatches,
     train_segmenter,
-    untrained_segmenter,
 )
 from cspine_zoo.training.slice_encoder import ENCODER_ARGUMENTS, EncoderTask, train_encoder
 from cspine_zoo.training.start import Start, read_start
 from cspine_zoo.training.synthetic_crops import SyntheticCrops
+from cspine_zoo.training.task import trained
 from cspine_zoo.zoo import checkpoint
 
 if TYPE_CHECKING:  # reading studies needs libraries that synthetic CT does without
@@ -167,14 +163,8 @@ def _train_segmenter(
         if isinstance(data, list)
         else data.patches(preset, out / "volumes")
     )
-    task = SegmenterTask(
-        preset, source, out, start.weights if start else None, job.resume, job.workers
-    )
-    if not job.devices.run(train_segmenter, task):
-        return None
-    network = untrained_segmenter(preset)
-    network.load_state_dict(torch.load(task.result, weights_only=True))
-    return network.eval()
+    task = SegmenterTask(preset, source, **_place(job, start))
+    return trained(job.devices, train_segmenter, task, preset)
 
 
 def _train_on_crops(
@@ -210,23 +200,12 @@ def _train_end_to_end(
     source: RecordSource,
     origin: Sequence[bytes],
 ) -> nn.Module | None:
-    task = EndToEndTask(
-        preset,
-        source,
-        job.out / f"crops-{crop_fingerprint(preset, origin)}",
-        job.out / preset.name,
-        start.weights if start else None,
-        job.resume,
-        job.workers,
-    )
+    cache = job.out / f"crops-{crop_fingerprint(preset, origin)}"
+    task = EndToEndTask(preset, source, cache, **_place(job, start))
     LOG.info("crops will take up to %.1f GB in %s", task.crop_bytes / 1e9, task.cache.name)
     if job.data is not None:  # a segmenter may need the device, which processes of a loader lack
         make_shards(task.cache, source, job.workers)
-    if not job.devices.run(train_end_to_end, task):
-        return None
-    network = untrained_classifier(preset)
-    network.load_state_dict(torch.load(task.result, weights_only=True))
-    return network.eval()
+    return trained(job.devices, train_end_to_end, task, preset)
 
 
 def _train_localizer(
@@ -238,13 +217,18 @@ def _train_localizer(
 ) -> nn.Module | None:
     cache = job.out / f"crops-{crop_fingerprint(preset, origin)}"
     make_shards(cache, source, job.workers)
-    weights = start.weights if start else None
-    task = LocalizerTask(preset, cache, job.out / preset.name, weights, job.resume, job.workers)
-    if not job.devices.run(train_localizer, task):
-        return None
-    network = untrained_localizer(preset)
-    network.load_state_dict(torch.load(task.result, weights_only=True))
-    return network.eval()
+    task = LocalizerTask(preset, cache, **_place(job, start))
+    return trained(job.devices, train_localizer, task, preset)
+
+
+def _place(job: Job, start: Start | None) -> dict[str, Any]:
+    """Where a row's own task runs, and from what."""
+    return {
+        "out": job.out / job.preset.name,
+        "start": start.weights if start else None,
+        "resume": job.resume,
+        "workers": job.workers,
+    }
 
 
 def _train_shared_encoder(
@@ -262,10 +246,10 @@ def _train_shared_encoder(
     task = EncoderTask(
         preset,
         shared / "crops",
-        shared / "encoder",
-        start.encoder() if start else None,
-        job.resume,
-        job.workers,
+        out=shared / "encoder",
+        start=start.encoder() if start else None,
+        resume=job.resume,
+        workers=job.workers,
     )
     if not task.result.exists():
         if start is not None and not vertebrae.slice_truth.any():

@@ -10,9 +10,9 @@ from scipy import ndimage
 
 from cspine_zoo.anatomy import LABEL_OF, LEVELS
 from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.rsna.prevalence import TRAINING_PREVALENCE
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.fracture import (
-    FIRST_LEVEL_ODDS,
     SITES,
     Cut,
     Fracture,
@@ -62,7 +62,7 @@ def test_levels_break_as_often_and_as_together_as_in_patients() -> None:
     # Order of RSNA 2022's frequencies among levels that neighbours do not lift much.
     assert share["C2"] > share["C1"] > share["C3"]
     # Among fractured patients; RSNA's shares are of all, 47.6 % of whom are fractured.
-    for level, odds in zip(LEVELS, FIRST_LEVEL_ODDS, strict=True):
+    for level, odds in zip(LEVELS, TRAINING_PREVALENCE[:7], strict=True):
         assert 0.5 < share[level] / (odds / 0.476) < 2.2
     with_c6 = [p for p in patients if "C6" in p]
     assert 0.3 < sum("C5" in p for p in with_c6) / len(with_c6) < 0.6

@@ -46,7 +46,7 @@ def vertebrae(tmp_path_factory: pytest.TempPathFactory) -> Vertebrae:
 def encoder(tmp_path_factory: pytest.TempPathFactory) -> SliceEncoder:
     root = tmp_path_factory.mktemp("encoder")
     made_up_cache(root / "crops", 8)
-    task = EncoderTask(TINY, root / "crops", root / "run", workers=0)
+    task = EncoderTask(TINY, root / "crops", out=root / "run", workers=0)
     assert CPU.run(train_encoder, task)
     encoder = untrained_encoder(TINY)
     encoder.load_state_dict(torch.load(task.result, weights_only=True))
@@ -90,7 +90,7 @@ def test_an_encoder_without_slice_truth_is_refused(tmp_path: Path) -> None:
     whole = made_up_records(3)[1::2]
     write_shard(tmp_path / "shard-00000", whole)
     with pytest.raises(UsageError) as caught:
-        train_encoder(CPU.fabric(), EncoderTask(TINY, tmp_path, tmp_path / "run"))
+        train_encoder(CPU.fabric(), EncoderTask(TINY, tmp_path, out=tmp_path / "run"))
     assert caught.value.code == "no_slice_truth"
 
 

@@ -135,7 +135,7 @@ def test_a_run_changes_every_part_and_can_be_taken_up_again(
 ) -> None:
     preset = replace(preset, passes=4 if preset is SPINES else 1)
     source = MadeUp(1, 4)
-    task = EndToEndTask(preset, source, tmp_path / "crops", tmp_path / "run", workers=0)
+    task = EndToEndTask(preset, source, tmp_path / "crops", out=tmp_path / "run", workers=0)
     assert task.steps == (4 if task.spines else 7)
     assert CPU.run(train_end_to_end, task)
     trained = torch.load(task.result, weights_only=True)
@@ -174,7 +174,7 @@ def test_what_is_plain_to_see_is_learnt(tmp_path: Path) -> None:
         ema=0.5,
     )
     source = Plain(1, 7)
-    task = EndToEndTask(eager, source, tmp_path / "crops", tmp_path / "run", workers=0)
+    task = EndToEndTask(eager, source, tmp_path / "crops", out=tmp_path / "run", workers=0)
     CPU.run(train_end_to_end, task)
     curve = (tmp_path / "run" / "curve.csv").read_text().splitlines()[-10:]
     assert np.mean([float(line.rpartition(",")[2]) for line in curve]) < 0.32

@@ -102,5 +102,5 @@ def test_maps_are_needed(tmp_path: Path) -> None:
     whole = [made for made in records(1) if made.label == 0]
     write_shard(tmp_path / "shard-00000", whole)
     with pytest.raises(CSpineZooError) as caught:
-        CPU.run(train_localizer, LocalizerTask(TINY, tmp_path, tmp_path / "run"))
+        CPU.run(train_localizer, LocalizerTask(TINY, tmp_path, out=tmp_path / "run"))
     assert caught.value.code == "no_slice_truth"

@@ -88,7 +88,7 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
     found = []
     for name, processes, accumulate in (("one", 1, 2), ("two", 2, 1)):
         preset = replace(TINY, accumulate=accumulate, encoder_passes=2)
-        task = EncoderTask(preset, tmp_path / "crops", tmp_path / name, workers=0)
+        task = EncoderTask(preset, tmp_path / "crops", out=tmp_path / name, workers=0)
         assert Devices(processes, "cpu", "float32").run(train_encoder, task)
         found.append(_moments(tmp_path / name))
     assert len(found[0]) == len(found[1]) > 50
@@ -105,7 +105,7 @@ def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
 def test_an_error_of_a_process_arrives_as_itself(tmp_path: Path) -> None:
     made_up_cache(tmp_path / "crops", 2)
     preset = replace(TINY, encoder_rate=1e30, encoder_passes=3)
-    task = EncoderTask(preset, tmp_path / "crops", tmp_path / "run", workers=0)
+    task = EncoderTask(preset, tmp_path / "crops", out=tmp_path / "run", workers=0)
     with pytest.raises(TrainingStopped) as caught:
         Devices(2, "cpu", "float32").run(train_encoder, task)
     assert caught.value.code == "diverged"

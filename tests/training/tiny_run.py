@@ -31,7 +31,7 @@ TINY_SEGMENTER = replace(
 def encoder_task(out: Path, resume: bool = False) -> EncoderTask:
     """24 steps on 8 pairs of crops."""
     preset = replace(TINY, encoder_passes=6, save_every=2)
-    return EncoderTask(preset, out / "crops", out / "encoder", resume=resume, workers=1)
+    return EncoderTask(preset, out / "crops", out=out / "encoder", resume=resume, workers=1)
 
 
 def main(kind: str, out: Path, resume: bool) -> None:
