@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,12 +15,11 @@ from cspine_zoo.errors import CSpineZooError, ManifestError
 from cspine_zoo.inference.extent import LevelExtent
 from cspine_zoo.inference.patient import patient_probability
 from cspine_zoo.inference.precision import running, to_input
-from cspine_zoo.inference.segment import Segmentation
 from cspine_zoo.models.outputs import ClassifierOutput
 from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.preprocess.crops import VertebraCrop, crop_in_box
 from cspine_zoo.preprocess.spec import Preprocess
-from cspine_zoo.results import SliceScore, VertebraPrediction
+from cspine_zoo.results import LabelMap, SliceScore, VertebraPrediction
 from cspine_zoo.zoo.manifest import Calibration, OperatingPoint
 from cspine_zoo.zoo.model import ZooModel
 
@@ -37,9 +36,9 @@ class Verdict:
 class Crops:
     """Crops of a study's vertebrae, each cut once for all classifiers that want it alike."""
 
-    def __init__(self, ct: CTVolume, segmentation: Segmentation) -> None:
+    def __init__(self, ct: CTVolume, label_map: LabelMap) -> None:
         self._ct = ct
-        self._labels = segmentation.label_map.labels
+        self._labels = label_map.labels
         self._kept: dict[tuple[str, Preprocess], VertebraCrop] = {}
 
     def of(self, extent: LevelExtent, preprocess: Preprocess) -> VertebraCrop:
@@ -135,11 +134,27 @@ def _prediction(
     )
 
 
+def vertebra_images(crop: VertebraCrop, device: torch.device) -> torch.Tensor:
+    """A crop's slices (S, C, H, W) as encoders take them."""
+    return to_input(torch.from_numpy(np.ascontiguousarray(crop.images)), device)
+
+
+def spine_images(
+    levels: Sequence[LevelExtent], cut: Mapping[str, VertebraCrop], device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """All levels' slices (L, S, C, H, W), zero where one was not found, and which were (1, L)."""
+    stack = torch.zeros(len(levels), *next(iter(cut.values())).images.shape)
+    for place, extent in enumerate(levels):
+        if extent.found:
+            stack[place] = torch.from_numpy(np.ascontiguousarray(cut[extent.level].images))
+    present = torch.tensor([[extent.found for extent in levels]], device=device)
+    return to_input(stack.flatten(0, 1), device).unflatten(0, stack.shape[:2]), present
+
+
 def _vertebra(model: ZooModel, crop: VertebraCrop, precision: str) -> _Scored:
+    images = vertebra_images(crop, model.device)
     with running(model.device, precision):
-        # (S, C, H, W) is laid out for the encoder, then becomes a batch of one vertebra.
-        images = to_input(torch.from_numpy(np.ascontiguousarray(crop.images)), model.device)
-        output: ClassifierOutput = model(images[None])
+        output: ClassifierOutput = model(images[None])  # a batch of one vertebra
     return _scored(crop, output, 0)
 
 
@@ -148,15 +163,9 @@ def _spine(
 ) -> tuple[dict[str, _Scored], float | None]:
     """Every level that was found, and the patient head's logit if there is one."""
     cut = {e.level: crops.of(e, model.preprocess) for e in levels if e.found}
-    shape = next(iter(cut.values())).images.shape
-    stack = torch.zeros(len(levels), *shape)
-    for place, extent in enumerate(levels):
-        if extent.found:
-            stack[place] = torch.from_numpy(np.ascontiguousarray(cut[extent.level].images))
-    present = torch.tensor([[extent.found for extent in levels]], device=model.device)
+    images, present = spine_images(levels, cut, model.device)
     with running(model.device, precision):
-        images = to_input(stack.flatten(0, 1), model.device)
-        output: ClassifierOutput = model(images.unflatten(0, stack.shape[:2])[None], present)
+        output: ClassifierOutput = model(images[None], present)
     scored = {
         extent.level: _scored(cut[extent.level], output, (0, place))
         for place, extent in enumerate(levels)

@@ -63,7 +63,7 @@ def run_study(
     segmentation = segment_with(
         ct, model, resolve_precision(options.precision, model.device), options.progress
     )
-    crops = Crops(ct, segmentation)
+    crops = Crops(ct, segmentation.label_map)
     found = _Found(ct, segmentation, crops, _localized(localizer, segmentation, crops, options))
     predictions = tuple(
         _classify(classifier, found, options, (number, len(classifiers)))

@@ -20,7 +20,6 @@ from cspine_zoo.errors import CSpineZooError, ManifestError
 from cspine_zoo.inference.classify import Crops
 from cspine_zoo.inference.extent import level_extents
 from cspine_zoo.inference.localize import Localization, localize, regions
-from cspine_zoo.inference.segment import Segmentation
 from cspine_zoo.models.registry import build
 from cspine_zoo.preprocess.crops import crop_in_box
 from cspine_zoo.preprocess.spec import Window
@@ -71,8 +70,7 @@ def localized(ct: CTVolume, labels: np.ndarray, model: ZooModel | None = None) -
     """With the true label map in place of a segmenter's."""
     label_map = LabelMap(labels, ct.geometry)
     levels = level_extents(label_map)
-    segmentation = Segmentation(label_map, levels, (), "none", "none", "cpu", "float32", 0.0, 0.0)
-    crops = Crops(ct, segmentation)
+    crops = Crops(ct, label_map)
     return localize(model or localizer(), levels, crops, "float32", lambda share: None)
 
 
