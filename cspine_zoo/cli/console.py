@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from cspine_zoo.errors import CSpineZooError
+
+_BAR: Final = 20
+_COLUMNS: Final = 80
+"""Of a terminal that does not tell how wide it is."""
 
 
 @dataclass
@@ -40,9 +45,11 @@ class Console:
         self.err.flush()
 
     def progress(self, stage: str, fraction: float) -> None:
-        """Show how far a stage is: a moving line in a terminal, one line a stage in a log."""
+        """Show how far a stage is: a bar that moves in a terminal, one line a stage in a log."""
         if self.err.isatty():
-            self.err.write(f"\r\x1b[K{printable(stage)} {fraction:4.0%}")
+            bar = f"[{'#' * round(_BAR * fraction):.<{_BAR}}] {fraction:4.0%} {printable(stage)}"
+            # A line that is wrapped could not be overwritten.
+            self.err.write(f"\r\x1b[K{bar[: _columns(self.err) - 1]}")
             self.err.flush()
         elif stage != self._stage:
             self.err.write(printable(stage) + "\n")
@@ -59,6 +66,10 @@ class Console:
         if self.json:
             self.answer_json(error.to_dict())
         self.note(f"cspine-zoo: {error}")
+
+
+def _columns(terminal: TextIO) -> int:
+    return os.get_terminal_size(terminal.fileno()).columns or _COLUMNS
 
 
 def printable(text: str) -> str:

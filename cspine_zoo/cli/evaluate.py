@@ -10,6 +10,7 @@ from typing import Any
 
 from cspine_zoo.cli.command import Command, add_device, add_json
 from cspine_zoo.cli.console import Console, aligned
+from cspine_zoo.cli.fetch import fetch_models, with_segmenters
 
 
 def _add_options(parser: ArgumentParser) -> None:
@@ -46,8 +47,10 @@ def _add_options(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace, console: Console) -> int:
-    from cspine_zoo.evaluation.evaluate import PAGE, evaluate
+    from cspine_zoo.evaluation.evaluate import PAGE, evaluate, studies_of
 
+    studies_of(options.data, options.limit)  # a wrong directory is refused before a transfer
+    fetch_models(with_segmenters(options.model, options.segmenter), console)
     logging.getLogger("cspine_zoo.evaluation").setLevel(logging.INFO)
     result = evaluate(
         options.data,

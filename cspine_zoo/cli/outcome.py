@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cspine_zoo.cli.console import Console, aligned
+from cspine_zoo.cli.fetch import fetch_models, with_segmenters
 from cspine_zoo.errors import StudyRejected
 from cspine_zoo.results import StudyPrediction
 
@@ -36,8 +37,10 @@ def predict_study(options: Namespace, console: Console) -> Outcome:
     """Read a study and classify it with every model that was named.
 
     Raises:
-        CSpineZooError: as ``read_ct`` and ``compare`` do.
+        CSpineZooError: as ``fetch_models``, ``read_ct`` and ``compare`` do.
     """
+    localizers = [] if options.localizer is None else [options.localizer]
+    fetch_models([*with_segmenters(options.model, options.segmenter), *localizers], console)
     from cspine_zoo.inference.compare import compare
 
     with _naming_the_study(options.study):
@@ -57,16 +60,18 @@ def segment_study(options: Namespace, console: Console) -> Outcome:
     """Read a study and find its vertebrae.
 
     Raises:
-        CSpineZooError: as ``read_ct`` and ``segment`` do.
+        CSpineZooError: as ``fetch_models``, ``read_ct`` and ``segment`` do.
     """
     from cspine_zoo.inference.segment import DEFAULT_SEGMENTER, segment
     from cspine_zoo.inference.study import summary_of
 
+    segmenter = options.segmenter or DEFAULT_SEGMENTER
+    fetch_models([segmenter], console)
     with _naming_the_study(options.study):
         ct = _read(options, console)
         found = segment(
             ct,
-            options.segmenter or DEFAULT_SEGMENTER,
+            segmenter,
             device=options.device,
             precision=options.precision,
             progress=console.progress,

@@ -9,6 +9,7 @@ from typing import Final
 
 from cspine_zoo.cli.command import Command, add_device, add_json, add_series
 from cspine_zoo.cli.console import Console
+from cspine_zoo.cli.fetch import fetch_models, with_segmenters
 from cspine_zoo.cli.outcome import predict_study, segment_study
 from cspine_zoo.cli.outputs import (
     FILES,
@@ -63,6 +64,7 @@ def _run(options: Namespace, console: Console) -> int:
     if options.segmenter is not None:
         _check_task(options.segmenter, SEGMENTATION)
     if options.data is not None:
+        fetch_models(with_segmenters(options.model, options.segmenter), console)
         return _predict_directory(options, console)
     known = WITHOUT_CLASSIFIER if options.segment_only else tuple(FILES)
     formats = parse_formats(options.format, known)

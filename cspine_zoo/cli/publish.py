@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cspine_zoo.cli.command import Command, add_json
 from cspine_zoo.cli.console import Console
-from cspine_zoo.cli.zoo import watch
+from cspine_zoo.cli.fetch import watch
 
 
 def _add_options(parser: ArgumentParser) -> None:

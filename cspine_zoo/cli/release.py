@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 
 from cspine_zoo.cli.command import Command, add_device
 from cspine_zoo.cli.console import Console
+from cspine_zoo.cli.fetch import fetch_models, with_segmenters
 from cspine_zoo.errors import UsageError
 
 
@@ -34,10 +35,13 @@ def _add_calibrate_options(parser: ArgumentParser) -> None:
 
 def _calibrate(options: Namespace, console: Console) -> int:
     from cspine_zoo.evaluation.calibrate import calibrate
+    from cspine_zoo.evaluation.evaluate import studies_of
     from cspine_zoo.zoo import checkpoint
     from cspine_zoo.zoo.load import load_model
     from cspine_zoo.zoo.manifest import Calibration, OperatingPoint
 
+    studies_of(options.data)  # a wrong directory is refused before a transfer
+    fetch_models(with_segmenters([options.model], options.segmenter), console)
     found = calibrate(
         options.data,
         options.model,
@@ -104,6 +108,7 @@ def _bundle(options: Namespace, console: Console) -> int:
     from cspine_zoo.zoo.load import load_model
     from cspine_zoo.zoo.manifest import read_manifest
 
+    fetch_models([options.model], console)
     model = load_model(options.model, "cpu")
     row, weights = model.entry, options.weights or weights_dir()
     record = None

@@ -10,6 +10,7 @@ from typing import Final
 
 from cspine_zoo.cli.command import Command
 from cspine_zoo.cli.console import Console
+from cspine_zoo.cli.fetch import fetch_models
 from cspine_zoo.errors import UsageError
 
 SYNTHETIC: Final = "synthetic"
@@ -78,6 +79,7 @@ def _run(options: Namespace, console: Console) -> int:
         )
     from cspine_zoo.training.devices import Devices
     from cspine_zoo.training.presets import preset_named
+    from cspine_zoo.training.recipes import CropPreset
     from cspine_zoo.training.train import Job, train
 
     logging.getLogger("cspine_zoo").setLevel(logging.INFO)
@@ -93,6 +95,10 @@ def _run(options: Namespace, console: Console) -> int:
         workers=options.workers,
         command=command_line(options),
     )
+    needed = [options.start]
+    if data is not None and isinstance(job.preset, CropPreset):
+        needed.append(options.segmenter or job.preset.segmenter)
+    fetch_models([name for name in needed if name not in (None, TRUTH)], console)
     console.answer(str(train(job)))
     return 0
 

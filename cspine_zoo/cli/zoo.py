@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from cspine_zoo.cli.command import Command, add_json
 from cspine_zoo.cli.console import Console, aligned
+from cspine_zoo.cli.fetch import watch
 from cspine_zoo.errors import UsageError, WeightsError
-
-if TYPE_CHECKING:
-    from cspine_zoo.zoo.watch import Arrived, Watch
-
-
-def watch(console: Console) -> Watch:
-    """A watch that shows on stderr how far each file is."""
-    from cspine_zoo.zoo.watch import Watch
-
-    def show(arrived: Arrived) -> None:
-        megabytes = f"{arrived.size / 1e6:.1f} MB from {arrived.source}"
-        console.progress(f"{arrived.name}: {megabytes}", arrived.received / arrived.size)
-
-    return Watch(show)
 
 
 def _add_models_options(parser: ArgumentParser) -> None:
