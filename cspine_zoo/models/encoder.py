@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from torch import Tensor, nn
 
-from cspine_zoo.models.timm_import import import_timm
+from cspine_zoo.models.timm_import import create_backbone
 
 _CELLS: Final = "cells"
 _GRID: Final = 7
@@ -36,9 +36,8 @@ class SliceEncoder(nn.Module):
         self, backbone: str, in_channels: int, features: int | None, pool: str = "avg"
     ) -> None:
         super().__init__()
-        self.backbone = import_timm().create_model(
+        self.backbone = create_backbone(
             backbone,
-            pretrained=False,
             in_chans=in_channels,
             num_classes=0,
             global_pool="" if pool == _CELLS else pool,
@@ -66,3 +65,14 @@ class SliceEncoder(nn.Module):
         seen = self.backbone.forward_features(images) if self.cells else self.backbone(images)
         features: Tensor = self.project(seen)
         return cast(Tensor, features.unflatten(0, leading))
+
+    def scales(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Features (B, F) of images (B, C, H, W), with the maps that they are made from.
+
+        Returns:
+            The features that ``forward`` gives for these slices, and the feature maps
+            (B, channels, rows, columns) of every stage of the backbone, finest first.
+        """
+        last, maps = self.backbone.forward_intermediates(images)
+        pooled = last if self.cells else self.backbone.forward_head(last)
+        return self.project(pooled), [*maps, last]

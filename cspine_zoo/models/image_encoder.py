@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from torch import Tensor, nn
 
-from cspine_zoo.models.timm_import import import_timm
+from cspine_zoo.models.timm_import import create_backbone
 
 NOTHING: Final = "nothing"
 STAGES: Final = "stages"
@@ -48,10 +48,7 @@ class ImageEncoder(nn.Module):
         super().__init__()
         if carried not in _CARRIED:
             raise ValueError(f"carried is one of {', '.join(_CARRIED)}, not {carried!r}")
-        timm = import_timm()
-        self.backbone = timm.create_model(
-            backbone, pretrained=False, in_chans=in_channels, num_classes=0
-        )
+        self.backbone = create_backbone(backbone, in_chans=in_channels, num_classes=0)
         info = list(self.backbone.feature_info)
         if not 0 < stages <= len(info):
             raise ValueError(f"{backbone} has {len(info)} stages, not {stages}")

@@ -37,6 +37,26 @@ class Case:
         return torch.randn(self.shape, generator=torch.Generator().manual_seed(4))
 
 
+def vary_vectors(network: nn.Module) -> None:
+    """Move norms that begin at 0 and biases below it, behind which nothing would learn."""
+    generator = torch.Generator().manual_seed(6)
+    for parameter in network.parameters():
+        if parameter.ndim == 1:
+            parameter.data += torch.rand(parameter.shape, generator=generator)
+
+
+def without_gradient(network: nn.Module, logits: Tensor) -> list[str]:
+    """Parameters that should learn, and get nothing from any of these logits."""
+    weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(5))
+    (logits * weights).sum().backward()
+    return [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad
+        and (parameter.grad is None or not bool(parameter.grad.abs().sum() > 0))
+    ]
+
+
 def _unet(fold: int) -> Case:
     arguments = {"in_channels": 1, "out_channels": CLASSES, "widths": [4, 6], "fold": fold}
     return Case(f"unet3d-fold{fold}", "unet3d", arguments, (2, 1, 8, 12, 16))

@@ -25,6 +25,8 @@ from tests.models.cases import (
     SLICES,
     Case,
     classifier,
+    vary_vectors,
+    without_gradient,
 )
 
 
@@ -66,20 +68,10 @@ def test_a_prediction_repeats_itself_and_does_not_depend_on_the_batch(case: Case
 @_named(CASES)
 def test_gradient_reaches_every_parameter(case: Case) -> None:
     network, batch = copy.deepcopy(case.network()).train(), case.batch()
-    for parameter in network.parameters():
-        if parameter.ndim == 1:  # some norms begin at 0, some biases below it
-            parameter.data += torch.rand(parameter.shape, generator=_generator(6))
+    vary_vectors(network)
     logits = _logits(network(batch))
     assert logits.dtype == torch.float32
-    weights = torch.randn(logits.shape, generator=torch.Generator().manual_seed(5))
-    (logits * weights).sum().backward()
-    still = [
-        name
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad
-        and (parameter.grad is None or not bool(parameter.grad.abs().sum() > 0))
-    ]
-    assert not still
+    assert not without_gradient(network, logits)
     assert all(parameter.grad is None for parameter in frozen(network))
 
 
@@ -197,10 +189,18 @@ def test_an_unknown_architecture_is_named_with_the_known_ones() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"pooling": "max"}, {"sequence": "transformer"}, {"backbone": "no_such"}, {"colour": "red"}],
+    [
+        {"pooling": "max"},
+        {"sequence": "transformer"},
+        {"backbone": "no_such"},
+        {"backbone": "hf-hub:owner/model"},  # would be a request
+        {"backbone": "local-dir:model"},
+        {"backbone": 5},
+        {"colour": "red"},
+    ],
     ids=str,
 )
-def test_wrong_arguments_are_an_error_of_the_row(changes: dict[str, str]) -> None:
+def test_wrong_arguments_are_an_error_of_the_row(changes: dict[str, Any]) -> None:
     arguments = classifier(None, "mean").arguments | changes
     with pytest.raises(WeightsError) as caught:
         build("slice-classifier", arguments)

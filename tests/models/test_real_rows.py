@@ -12,6 +12,7 @@ from cspine_zoo.training.localizer_presets import LOCALIZERS
 from cspine_zoo.training.recipes import LocalizerPreset, SegmenterPreset
 from cspine_zoo.training.segmenter_presets import SEGMENTERS
 from cspine_zoo.zoo.manifest import read_manifest
+from tests.models.cases import vary_vectors, without_gradient
 
 pytestmark = [
     pytest.mark.slow,
@@ -33,18 +34,8 @@ def test_a_row_as_large_as_it_is(preset: SegmenterPreset | LocalizerPreset, tmp_
         assert torch.equal(again(batch), before)
         torch.testing.assert_close(again(batch[:1]), before[:1], atol=1e-5, rtol=1e-3)
 
-    for parameter in network.parameters():
-        if parameter.ndim == 1:  # some norms begin at 0, some biases below it
-            parameter.data += torch.rand(parameter.shape)
-    logits = network.train()(batch)
-    (logits * torch.randn(logits.shape)).sum().backward()
-    still = [
-        name
-        for name, parameter in network.named_parameters()
-        if parameter.requires_grad
-        and (parameter.grad is None or not bool(parameter.grad.abs().sum() > 0))
-    ]
-    assert not still
+    vary_vectors(network)
+    assert not without_gradient(network, network.train()(batch))
 
 
 def _smallest(network: torch.nn.Module, preset: SegmenterPreset | LocalizerPreset) -> torch.Tensor:
