@@ -33,9 +33,7 @@ def roc_figure(
         colours: one a variant.
         ink: colour of the words around.
     """
-    figure = go.Figure()
-    _add_diagonal(figure)
-    short = short_names(list(stored))
+    figure, short = _begin(stored)
     for place, (name, own) in enumerate(stored.items()):
         curve, counts = own.roc(of), own.confusion(of)
         if curve is None:
@@ -80,9 +78,7 @@ def reliability_figure(
         colours: one a variant.
         ink: colour of the words around.
     """
-    figure = go.Figure()
-    _add_diagonal(figure)
-    short = short_names(list(stored))
+    figure, short = _begin(stored)
     for place, (name, own) in enumerate(stored.items()):
         bins = own.reliability
         shares = [each.fractured for each in bins]
@@ -125,7 +121,9 @@ def interval_bars(figures: Sequence[Mapping[str, Any]], colour: str) -> dict[str
     }
 
 
-def _add_diagonal(figure: go.Figure) -> None:
+def _begin(stored: Mapping[str, cz.StoredEvaluation]) -> tuple[go.Figure, dict[str, str]]:
+    """The diagonal of guesses and of honest probabilities, and the variants' short names."""
+    figure = go.Figure()
     figure.add_scatter(
         x=[0, 1],
         y=[0, 1],
@@ -133,6 +131,7 @@ def _add_diagonal(figure: go.Figure) -> None:
         line={"color": NEUTRAL, "dash": "dot", "width": 1},
         hoverinfo="skip",
     )
+    return figure, short_names(list(stored))
 
 
 def _frame(figure: go.Figure, ink: str, x: str, y: str) -> None:
