@@ -41,7 +41,7 @@ _UNTRUSTED: Final = Cause(
 _SECRETS: Final = (
     (re.compile(r"hf_\w{4,}"), "hf_***"),
     (re.compile(r"(?i)\b(bearer|basic) [\w.~+/=-]+"), r"\1 ***"),
-    (re.compile(r"://[^/@\s]+@"), "://***@"),
+    (re.compile(r"://[^/\s]+@"), "://***@"),
     (re.compile(r"\?[^\s'\"<>]+"), "?***"),
 )
 _NOTES: Final = (

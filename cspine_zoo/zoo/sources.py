@@ -25,6 +25,7 @@ Report = Callable[[int], None]
 
 _PIECE: Final = 256 * 1024
 _RETRIES: Final = 3
+_LOGIN: Final = re.compile(r"://[^/\s]+@")
 
 
 @dataclass(frozen=True)
@@ -91,13 +92,17 @@ def list_folder(job: Listing, report: Report) -> list[tuple[str, str]]:
 
 
 def address(source: Source, hub: str | None = None) -> str:
-    """Where a person finds the file; the hub is the one that ``HF_ENDPOINT`` names, or ``hub``."""
+    """Where a person finds the file; the hub is the one that ``HF_ENDPOINT`` names, or ``hub``.
+
+    A mirror's or a server's login, which may stand in front of its name, is left out.
+    """
     if isinstance(source, BundledSource):
         return f"the package's own {source.filename}"
     if isinstance(source, HuggingFaceSource):
-        return f"{hub or endpoint()}/{source.repo_id}/resolve/{source.revision}/{source.filename}"
+        place = f"{source.repo_id}/resolve/{source.revision}/{source.filename}"
+        return f"{_LOGIN.sub('://', hub or endpoint())}/{place}"
     if isinstance(source, UrlSource):
-        return source.url
+        return _LOGIN.sub("://", source.url)
     if source.file_id:
         return f"https://drive.google.com/uc?id={source.file_id}"
     return f"https://drive.google.com/drive/folders/{source.folder_id} ({source.filename})"

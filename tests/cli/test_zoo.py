@@ -61,13 +61,13 @@ def test_download_needs_names_or_all(words: list[str]) -> None:
     assert main(words) == 2
 
 
-def test_download_puts_a_copy_where_it_is_asked_to(
+def test_all_that_can_be_had_is_put_where_it_is_asked_to(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["download", BUNDLED[0], "--dest", str(tmp_path)]) == 0
-    (path,) = capsys.readouterr().out.split()
-    assert Path(path).parent == tmp_path
-    assert Path(path).is_file()
+    assert main(["download", "--all", "--dest", str(tmp_path)]) == 0
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert paths == [tmp_path / file.filename for row in ROWS for file in row.files]
+    assert set(tmp_path.iterdir()) == set(paths)
 
 
 def test_verify_finds_the_installation_whole(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,20 @@ def test_offline_makes_no_request(written: Written, shelf: Shelf, hub: Hub) -> N
     assert hub.log == []
 
 
+def test_the_login_of_a_mirror_is_not_told(
+    written: Written, shelf: Shelf, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry, key = on_hub(written[0])
+    login = f"{hub.url}/".replace("://", "://me:sec@ret@")
+    monkeypatch.setenv("HF_ENDPOINT", login)
+    entry = sourced(entry, *entry.files[0].sources, UrlSource("url", f"{login}a.safetensors"))
+    with pytest.raises(DownloadError) as caught:
+        fetch_weights(entry, replace(shelf, offline=True))
+    for place in (key, "a.safetensors"):
+        assert str(caught.value).count(f"{hub.url}/{place}") == 2
+    assert "ret@" not in str(caught.value)
+
+
 @pytest.mark.parametrize("variable", ["CSPINE_ZOO_OFFLINE", "HF_HUB_OFFLINE"])
 def test_the_environment_can_ask_for_offline(
     monkeypatch: pytest.MonkeyPatch, hub: Hub, variable: str
