@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import fmean
 from typing import Any, Final
 
 import numpy as np
@@ -198,10 +199,26 @@ class Comparison(StudyPrediction):
         known = [p for p in self.probabilities(row) if p is not None]
         return max(known) - min(known) if known else None
 
+    def mean(self, row: str) -> float | None:
+        """The ensemble: the mean of the classifiers' probabilities; None if nothing was scored.
+
+        It has no threshold. Each classifier's own was chosen for that classifier alone, and nobody
+        has chosen one for their mean.
+        """
+        known = [p for p in self.probabilities(row) if p is not None]
+        return fmean(known) if known else None
+
+    def margins(self, row: str) -> tuple[float | None, ...]:
+        """Each classifier's probability minus its own threshold: how far its vote is from turning.
+
+        Negative under the threshold; None where nothing was scored.
+        """
+        pairs = zip(self.probabilities(row), self.thresholds(row), strict=True)
+        return tuple(None if p is None else p - threshold for p, threshold in pairs)
+
     def votes(self, row: str) -> tuple[int, int]:
         """Classifiers at or above their own threshold, and classifiers that scored the row."""
-        pairs = zip(self.probabilities(row), self.thresholds(row), strict=True)
-        scored = [p >= threshold for p, threshold in pairs if p is not None]
+        scored = [margin >= 0 for margin in self.margins(row) if margin is not None]
         return sum(scored), len(scored)
 
     def agree(self, row: str) -> bool | None:

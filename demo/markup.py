@@ -9,19 +9,33 @@ import streamlit as st
 from jobs import Failure
 
 
-def variant_lines(lines: Mapping[str, tuple[str, str]]) -> str:
-    """Name, colour and sentence of each variant, under each other."""
-    return "".join(
-        f'<div class="variant"><span class="swatch" style="background:{escape(colour)}"></span>'
+def variant_lines(lines: Mapping[str, tuple[str, str]], truth: str = "") -> str:
+    """Name, colour and sentence of each variant under each other, then what is known.
+
+    Args:
+        lines: colour and sentence by name; an empty colour makes an empty square.
+        truth: a sentence; empty where nothing is known.
+    """
+    told = [
+        f'<div class="variant"><span class="swatch" style="{_fill(colour)}"></span>'
         f"<span><b>{escape(name)}</b> {escape(text)}</span></div>"
         for name, (colour, text) in lines.items()
-    )
+    ]
+    if truth:
+        told.append(f'<div class="variant"><span>◆</span><b>{escape(truth)}</b></div>')
+    return "".join(told)
+
+
+def _fill(colour: str) -> str:
+    if not colour:
+        return "box-shadow: inset 0 0 0 1.5px currentColor"
+    return f"background:{escape(colour)}"
 
 
 def legend(colours: Mapping[str, str]) -> str:
     """Names with their colours in a row that wraps."""
     chips = "".join(
-        f'<span class="chip"><span class="swatch" style="background:{escape(colour)}"></span>'
+        f'<span class="chip"><span class="swatch" style="{_fill(colour)}"></span>'
         f"{escape(name)}</span>"
         for name, colour in colours.items()
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cspine_zoo as cz
-from verdict import short_names
+from verdict import closest, mean_name, short_names
 
 _TRUTH = {1: "◆ fracture", 0: "◇ none"}
 
@@ -21,13 +21,19 @@ def _row(comparison: cz.Comparison, row: str, truth: Mapping[str, int]) -> dict[
         comparison.models(), comparison.probabilities(row), comparison.thresholds(row), strict=True
     )
     for model, value, threshold in triples:
-        cells[short[model]] = _number(value, threshold)
+        cells[short[model]] = _beside(value, threshold)
     if len(comparison.models()) > 1:
-        difference = comparison.difference(row)
+        mean, difference = comparison.mean(row), comparison.difference(row)
+        cells[mean_name(comparison).capitalize()] = "–" if mean is None else f"{mean:.3f}"
         cells["Difference"] = "–" if difference is None else f"{difference:.3f}"
         above, scored = comparison.votes(row)
         word = {True: "agree", False: "**disagree**", None: "not scored"}[comparison.agree(row)]
         cells["Over threshold"] = f"{above} of {scored}, {word}" if scored else word
+        cells["Closest call"] = "–"
+        if scored:
+            model, margin = closest(comparison, row)
+            sign = "+" if margin >= 0 else "\N{MINUS SIGN}"
+            cells["Closest call"] = f"{sign}{abs(margin):.3f}, {short[model]}"
     if row != cz.PATIENT_OVERALL:
         vertebra = comparison.predictions[0].vertebra(row)
         cells["In view"] = f"{vertebra.visible_fraction:.0%}" if vertebra.found else "not found"
@@ -38,10 +44,13 @@ def _row(comparison: cz.Comparison, row: str, truth: Mapping[str, int]) -> dict[
     return cells
 
 
-def _number(value: float | None, threshold: float) -> str:
+def _beside(value: float | None, threshold: float) -> str:
+    """A probability beside its variant's own threshold, on whichever side it is."""
     if value is None:
         return "–"
-    return f"**{value:.3f}**" if value >= threshold else f"{value:.3f}"
+    if value >= threshold:
+        return f"**{value:.3f}\N{NO-BREAK SPACE}≥\N{NO-BREAK SPACE}{threshold:.3f}**"
+    return f"{value:.3f}\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}{threshold:.3f}"
 
 
 def timing_rows(comparison: cz.Comparison) -> list[dict[str, str]]:

@@ -35,24 +35,80 @@ def sentence(comparison: cz.Comparison, model: str) -> str:
     index = comparison.models().index(model)
     scored = {level: comparison.probabilities(level)[index] for level in cz.LEVELS}
     known = {level: value for level, value in scored.items() if value is not None}
-    over = [
-        f"{level} ({value:.2f})"
-        for level, value in known.items()
-        if value >= comparison.thresholds(level)[index]
-    ]
+    limit = comparison.thresholds(cz.LEVELS[0])[index]
+    over = {level: value for level, value in known.items() if value >= limit}
     if over:
-        first = f"Over its threshold at {_listed(over)}."
+        digits = _digits(*over.values(), limit)
+        told = [f"{level} ({value:.{digits}f})" for level, value in over.items()]
+        first = f"Over its threshold of {limit:.{digits}f} at {_listed(told)}."
     elif known:
         level = max(known, key=lambda name: known[name])
-        first = f"No level over its threshold; highest is {level} ({known[level]:.2f})."
+        digits = _digits(known[level], limit)
+        first = (
+            f"No level over its threshold of {limit:.{digits}f}; "
+            f"highest is {level} ({known[level]:.{digits}f})."
+        )
     else:
         first = "No level was scored."
     patient = comparison.probabilities(cz.PATIENT_OVERALL)[index]
-    limit = comparison.thresholds(cz.PATIENT_OVERALL)[index]
     if patient is None:
         return first
-    side = "over" if patient >= limit else "under"
-    return f"{first} Patient overall: {patient:.2f}, {side} its threshold of {limit:.2f}."
+    limit = comparison.thresholds(cz.PATIENT_OVERALL)[index]
+    side, digits = "over" if patient >= limit else "under", _digits(patient, limit)
+    return f"{first} Patient: {patient:.{digits}f}, {side} its threshold of {limit:.{digits}f}."
+
+
+def mean_name(comparison: cz.Comparison) -> str:
+    """What the ensemble is called."""
+    return f"mean of {_number(len(comparison.models()))}"
+
+
+def mean_sentence(comparison: cz.Comparison) -> str:
+    """What the ensemble says, and that it decides nothing."""
+    known = {level: comparison.mean(level) for level in cz.LEVELS}
+    level = max(known, key=lambda name: known[name] or 0.0)
+    value, patient = known[level], comparison.mean(cz.PATIENT_OVERALL)
+    if value is None or patient is None:
+        return "No level was scored."
+    return (
+        f"Highest is {level} ({value:.2f}). Patient: {patient:.2f}. No threshold: "
+        "each variant's was chosen for it alone."
+    )
+
+
+def agreement_sentence(comparison: cz.Comparison) -> str:
+    """At which levels the variants agree, and how little would turn one of them."""
+    votes = {level: comparison.votes(level) for level in cz.LEVELS}
+    scored = {level: own for level, own in votes.items() if own[1]}
+    groups = {
+        "All under their thresholds": [n for n, (over, _) in scored.items() if not over],
+        "All over": [n for n, (over, count) in scored.items() if over == count],
+        "Divided": [n for n, (over, count) in scored.items() if 0 < over < count],
+    }
+    told = [f"{words}: {_listed(levels)}" for words, levels in groups.items() if levels]
+    nearest = min(scored, key=lambda level: abs(closest(comparison, level)[1]), default=None)
+    if nearest is None:
+        return "No level was scored."
+    model, margin = closest(comparison, nearest)
+    side = "over" if margin >= 0 else "under"
+    return (
+        f"{'. '.join(told)}. Closest call: {nearest}, where {model} is {abs(margin):.3f} {side} "
+        "its threshold."
+    )
+
+
+def closest(comparison: cz.Comparison, row: str) -> tuple[str, float]:
+    """The variant that is nearest to its own threshold, and how far it is over it, or under (-).
+
+    Raises:
+        ValueError: no variant scored the row.
+    """
+    known = [
+        (model, margin)
+        for model, margin in zip(comparison.models(), comparison.margins(row), strict=True)
+        if margin is not None
+    ]
+    return min(known, key=lambda pair: abs(pair[1]))
 
 
 def truth_sentence(truth: Mapping[str, int]) -> str:
@@ -70,6 +126,11 @@ def _highest(comparison: cz.Comparison, row: str) -> float:
 def _numbers(comparison: cz.Comparison, row: str) -> str:
     values = comparison.probabilities(row)
     return ", ".join("not scored" if value is None else f"{value:.2f}" for value in values)
+
+
+def _digits(*values: float) -> int:
+    """Two, or three where two would show a value and its threshold as the same number."""
+    return 2 if len({f"{value:.2f}" for value in values}) == len(set(values)) else 3
 
 
 def _state(comparison: cz.Comparison, row: str) -> str:

@@ -95,20 +95,29 @@ def _probabilities(prediction: StudyPrediction, truth: Mapping[str, int]) -> str
     comparison = Comparison(prediction.study, prediction.predictions)
     several = len(prediction.predictions) > 1
     headings = ["Level", "Probability (the line is the model's threshold)"]
-    headings += ["Difference", "Over threshold"] if several else []
+    headings += ["Mean", "Difference", "Over threshold"] if several else []
     headings += ["Truth"] if truth else []
     lines = [_row("th", headings)]
     for row in rows(LEVELS):
         cells = [escape(_row_name(row)), _bars(comparison, row)]
         if several:
-            difference = comparison.difference(row)
             above, scored = comparison.votes(row)
-            cells += ["" if difference is None else f"{difference:.2f}", f"{above} of {scored}"]
+            cells += [_two_digits(comparison.mean(row)), _two_digits(comparison.difference(row))]
+            cells.append(f"{above} of {scored}")
         if truth:
             cells.append({0: "no fracture", 1: "fracture"}.get(truth.get(row, -1), ""))
         apart = several and comparison.agree(row) is False
         lines.append(_row("td", cells, "apart" if apart else ""))
-    return f"<h2>Probability of fracture</h2>\n<table>{''.join(lines)}</table>"
+    note = (
+        "<p class='faint'>Mean: of the models' probabilities, all alike; it has no threshold, for "
+        "nobody has chosen one for it.</p>"
+    )
+    table = f"<h2>Probability of fracture</h2>\n<table>{''.join(lines)}</table>"
+    return table + note if several else table
+
+
+def _two_digits(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _bars(comparison: Comparison, row: str) -> str:

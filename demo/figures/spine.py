@@ -200,7 +200,8 @@ def _add_numbers(
         x=[limit if value <= limit < value + _NUMBER else value for _, limit, value in known],
         y=[height for height, _, _ in known],
         mode="text",
-        text=[f"{value:.2f}" for _, _, value in known],
+        # The space keeps the digits off the bar and off the tick, whatever the figure's width.
+        text=[f"\N{NO-BREAK SPACE}{value:.2f}" for _, _, value in known],
         textposition="middle right",
         textfont={"size": 11, "color": colour},
         cliponaxis=False,

@@ -17,7 +17,14 @@ from panels.run import catalogue
 from pointing import level_of, strongest_point
 from state import Study, point_crosshair, visit
 from tables import probability_rows, timing_rows
-from verdict import headline, sentence, truth_sentence
+from verdict import (
+    agreement_sentence,
+    headline,
+    mean_name,
+    mean_sentence,
+    sentence,
+    truth_sentence,
+)
 
 PLOT_CONFIG = {"displayModeBar": False}
 
@@ -42,9 +49,9 @@ def show_verdict_and_picture() -> None:
     colours = colours_of(comparison)
     st.subheader(headline(comparison), anchor=False)
     lines = {name: (colours[name], sentence(comparison, name)) for name in comparison.models()}
-    st.html(variant_lines(lines))
-    if study.truth:
-        st.markdown(f"◆ **{truth_sentence(study.truth)}**")
+    if len(lines) > 1:
+        lines[mean_name(comparison).capitalize()] = ("", mean_sentence(comparison))
+    st.html(variant_lines(lines, truth_sentence(study.truth)))
     told = study.ct.report.warnings
     show_notices([notice for notice in comparison.study.warnings if notice not in told])
     content = SpineContent(
@@ -83,8 +90,7 @@ def _how_to_read(study: Study) -> str:
         "the three planes below to that vertebra's strongest slice."
     ]
     if study.truth:
-        known = truth_sentence(study.truth)
-        parts.append(f"◆ fracture, ◇ no fracture. {known}")
+        parts.append("◆ fracture, ◇ no fracture.")
     return " ".join(parts)
 
 
@@ -102,20 +108,27 @@ def _jump() -> None:
 
 
 def show_numbers() -> None:
-    """Table with difference and agreement, heat map, timings."""
+    """Agreement and table, heat map, timings."""
     memory = visit()
     comparison = memory.comparison
     if memory.study is None or comparison is None:
         return
     truth: Mapping[str, int] = memory.study.truth
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        st.subheader("Numbers", anchor=False)
-        st.table(probability_rows(comparison, truth), border="horizontal", hide_index=True)
-        st.caption(
-            "Bold: at or over the variant's own threshold. Difference: largest minus smallest."
+    several = len(comparison.models()) > 1
+    st.subheader("Numbers", anchor=False)
+    if several:
+        st.markdown(agreement_sentence(comparison))
+    st.table(probability_rows(comparison, truth), border="horizontal", hide_index=True)
+    told = "Each probability stands beside its variant's own threshold, bold at or over it."
+    if several:
+        told += (
+            " Mean: of the variants' probabilities, all alike; it has no threshold, for nobody has "
+            "chosen one for it. Difference: largest minus smallest. Closest call: how far the "
+            "variant that is nearest to its own threshold is over (+) or under it (−)."
         )
-    with right:
+    st.caption(told)
+    left, right = st.columns(2, gap="large")
+    with left:
         st.subheader("Variant × level", anchor=False)
         st.plotly_chart(
             heatmap_figure(comparison, truth, page_ink()),
@@ -123,20 +136,21 @@ def show_numbers() -> None:
             config=PLOT_CONFIG,
             alt="Probabilities of the table as colours",
         )
-        st.caption("Star: at or over the variant's own threshold.")
-    _show_seconds(comparison)
+        st.caption(
+            "Yellow and star: at or over the variant's own threshold, the brighter the further; "
+            "blue: under it, the darker the further."
+        )
+    with right:
+        _show_seconds(comparison)
 
 
 def _show_seconds(comparison: cz.Comparison) -> None:
     st.subheader("Seconds", anchor=False)
-    left, right = st.columns([2, 3], gap="large")
-    with left:
-        st.plotly_chart(
-            timings_figure(comparison, colours_of(comparison), page_ink()),
-            key="timings",
-            config=PLOT_CONFIG,
-            alt="Seconds of the table beside it as bars",
-        )
-    with right:
-        st.table(timing_rows(comparison), border="horizontal", hide_index=True)
-        st.caption("Grey stages are shared: done once, whatever the number of variants.")
+    st.plotly_chart(
+        timings_figure(comparison, colours_of(comparison), page_ink()),
+        key="timings",
+        config=PLOT_CONFIG,
+        alt="Seconds of the table below as bars",
+    )
+    st.table(timing_rows(comparison), border="horizontal", hide_index=True)
+    st.caption("Grey stages are shared: done once, whatever the number of variants.")

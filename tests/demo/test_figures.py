@@ -59,7 +59,7 @@ def test_bars_carry_number_level_colour_and_threshold() -> None:
     figure = picture(result)
     bar = bars(figure, "cls-bigru-lite0")
     assert bar.x[4] == 0.84
-    assert numbers(figure, "cls-bigru-lite0").text[4] == "0.84"
+    assert numbers(figure, "cls-bigru-lite0").text[4].strip() == "0.84"
     assert list(bar.customdata[4]) == ["C5", "cls-bigru-lite0"]
     assert bar.marker.color == colours(result)["cls-bigru-lite0"]
     tick = next(t for t in figure.data if t.name == "threshold of cls-bigru-lite0")
@@ -74,7 +74,8 @@ def test_a_number_stands_clear_of_the_threshold() -> None:
 def test_the_patient_is_the_last_row() -> None:
     figure = picture(comparison())
     bar = bars(figure, "cls-bigru-attention-lite0", "y2")
-    assert list(numbers(figure, "cls-bigru-attention-lite0", "y2").text) == ["0.97"]
+    (number,) = numbers(figure, "cls-bigru-attention-lite0", "y2").text
+    assert number.strip() == "0.97"
     assert bar.customdata[0][0] == cz.PATIENT_OVERALL
     axes = figure.layout
     assert axes.yaxis2.domain[1] < axes.yaxis.domain[0]
@@ -145,18 +146,28 @@ def test_figures_weigh_little() -> None:
     assert len(picture(comparison(), TRUTH).to_json()) < 150_000
 
 
-def test_heat_map_has_a_number_in_every_cell() -> None:
+def test_heat_map_has_a_number_in_every_cell_and_a_row_for_the_mean() -> None:
     figure = heatmap_figure(comparison(), TRUTH, ink(False))
     cells = figure.data[1].text
-    assert len(cells) == 3 * 8
+    assert len(cells) == 4 * 8
     assert cells[4] == "0.22"
     assert cells[8 + 4] == "0.84*"
-    assert list(figure.data[0].y) == ["cnn", "bigru", "bigru-attention"]
+    assert cells[3 * 8 + 4] == "0.66"  # over every threshold, and without one of its own
+    assert list(figure.data[0].y) == ["cnn", "bigru", "bigru-attention", "mean of three"]
+    assert list(figure.data[0].z[3]) == [None] * 8
+
+
+def test_heat_map_shows_the_side_of_the_threshold_however_close() -> None:
+    close = comparison([prediction("a", {"C1": 0.499, "C2": 0.5, "C3": 0.0, "C4": 1.0}, 0.1)])
+    under, over, none, full = heatmap_figure(close, {}, ink(False)).data[0].z[0][:4]
+    assert over - under > 0.15
+    assert (none, full) == (0, 1)
 
 
 def test_heat_map_leaves_levels_that_were_not_scored_empty() -> None:
     figure = heatmap_figure(comparison([prediction("a", {"C1": None}, 0.1)]), {}, ink(False))
     assert figure.data[1].text[0] == "–"
+    assert figure.data[0].z[0][0] is None
 
 
 def test_attention_has_one_bar_a_slice_and_tells_where_it_is() -> None:

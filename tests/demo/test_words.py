@@ -4,7 +4,15 @@ import cspine_zoo as cz
 from markup import variant_lines
 from tables import probability_rows, timing_rows
 from tests.demo.neck import comparison, prediction
-from verdict import headline, sentence, short_names, truth_sentence
+from verdict import (
+    agreement_sentence,
+    headline,
+    mean_name,
+    mean_sentence,
+    sentence,
+    short_names,
+    truth_sentence,
+)
 
 
 def test_the_headline_gives_level_numbers_and_vote() -> None:
@@ -38,18 +46,47 @@ def test_the_headline_without_any_score() -> None:
     [
         (
             "cls-cnn-lite0",
-            "No level over its threshold; highest is C2 (0.31). "
-            "Patient overall: 0.41, under its threshold of 0.50.",
+            "No level over its threshold of 0.50; highest is C2 (0.31). "
+            "Patient: 0.41, under its threshold of 0.50.",
         ),
         (
             "cls-bigru-attention-lite0",
-            "Over its threshold at C5 (0.91) and C6 (0.55). "
-            "Patient overall: 0.97, over its threshold of 0.50.",
+            "Over its threshold of 0.50 at C5 (0.91) and C6 (0.55). "
+            "Patient: 0.97, over its threshold of 0.50.",
         ),
     ],
 )
 def test_each_variant_gets_one_sentence(model: str, expected: str) -> None:
     assert sentence(comparison(), model) == expected
+
+
+def test_a_close_call_is_told_with_the_digits_that_it_needs() -> None:
+    close = comparison([prediction("a", {"C5": 0.502}, 0.498)])
+    assert sentence(close, "a") == (
+        "Over its threshold of 0.500 at C5 (0.502). Patient: 0.498, under its threshold of 0.500."
+    )
+
+
+def test_the_mean_is_told_without_a_verdict() -> None:
+    told = mean_sentence(comparison())
+    assert mean_name(comparison()) == "mean of three"
+    assert told.startswith("Highest is C5 (0.66). Patient: 0.75. No threshold")
+    assert "over" not in told
+    nothing = comparison([prediction("a", dict.fromkeys(cz.LEVELS), None)])
+    assert mean_sentence(nothing) == "No level was scored."
+
+
+def test_agreement_names_levels_and_the_closest_call() -> None:
+    assert agreement_sentence(comparison()) == (
+        "All under their thresholds: C1, C2, C3, C4 and C7. Divided: C5 and C6. "
+        "Closest call: C6, where cls-bigru-attention-lite0 is 0.050 over its threshold."
+    )
+    both = comparison([prediction(name, {"C1": 0.9, "C2": None}, 0.9) for name in ("a", "b")])
+    told = agreement_sentence(both)
+    assert "All over: C1." in told
+    assert "C2" not in told
+    nothing = comparison([prediction("a", dict.fromkeys(cz.LEVELS), None)])
+    assert agreement_sentence(nothing) == "No level was scored."
 
 
 def test_truth_in_words() -> None:
@@ -62,9 +99,11 @@ def test_the_table_gives_difference_and_agreement() -> None:
     rows = probability_rows(comparison(), {"C5": 1})
     assert [row["Level"] for row in rows] == [*(f"**{x}**" for x in cz.LEVELS), "**Patient**"]
     c5 = rows[4]
-    assert c5["bigru-attention"] == "**0.910**"
-    assert c5["cnn"] == "0.220"
+    assert c5["bigru-attention"].replace("\xa0", " ") == "**0.910 ≥ 0.500**"
+    assert c5["cnn"].replace("\xa0", " ") == "0.220 < 0.500"
+    assert c5["Mean of three"] == "0.657"
     assert c5["Difference"] == "0.690"
+    assert c5["Closest call"] == "\N{MINUS SIGN}0.280, cnn"
     assert c5["Over threshold"] == "2 of 3, **disagree**"
     assert c5["Truth"] == "◆ fracture"
     assert rows[0]["Over threshold"] == "0 of 3, agree"
@@ -93,6 +132,7 @@ def test_short_names_drop_what_is_common(names: list[str], short: list[str]) -> 
 
 
 def test_html_is_escaped() -> None:
-    lines = variant_lines({"<b>x</b>": ("#000000", "<script>")})
+    lines = variant_lines({"<b>x</b>": ("#000000", "<script>")}, "<i>")
     assert "<script>" not in lines
+    assert "<i>" not in lines
     assert "&lt;script&gt;" in lines
