@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cspine_zoo.export.html import to_html
     from cspine_zoo.export.nifti import write_nifti
     from cspine_zoo.inference.compare import compare
+    from cspine_zoo.inference.grad_cam import SensitivityMap, grad_cam
     from cspine_zoo.inference.predict import predict
     from cspine_zoo.inference.segment import segment
     from cspine_zoo.results import Comparison, StudyPrediction
@@ -54,6 +55,7 @@ __all__ = [
     "ManifestEntry",
     "ManifestError",
     "SampleStudy",
+    "SensitivityMap",
     "StoredEvaluation",
     "StudyPrediction",
     "StudyRejected",
@@ -64,6 +66,7 @@ __all__ = [
     "compare",
     "download",
     "find_entry",
+    "grad_cam",
     "inspect_study",
     "list_models",
     "load_model",
@@ -87,6 +90,7 @@ _HOME = {
     "ManifestEntry": "zoo.manifest",
     "ManifestError": "errors",
     "SampleStudy": "samples",
+    "SensitivityMap": "inference.grad_cam",
     "StoredEvaluation": "evaluation.stored",
     "StudyPrediction": "results",
     "StudyRejected": "errors",
@@ -96,6 +100,7 @@ _HOME = {
     "compare": "inference.compare",
     "download": "zoo.verify",
     "find_entry": "zoo.locate",
+    "grad_cam": "inference.grad_cam",
     "inspect_study": "ct.read",
     "list_models": "zoo.catalog",
     "load_model": "zoo.load",
