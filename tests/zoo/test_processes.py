@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import random
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +20,7 @@ from tests.zoo.servers import Drive, Hub, Trouble
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("KILLS", "15"))
-"""docs/weights.md states the figure for 50."""
+KILLS = 50
 SIZE = 600_000
 AT_ONCE = 2
 ENTRY = ManifestEntry.from_dict(segmenter_row())
