@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cspine_zoo as cz
+from peaks import Peak
 from verdict import closest, mean_name, short_names
 
 _TRUTH = {1: "◆ fracture", 0: "◇ none"}
@@ -53,20 +54,35 @@ def _beside(value: float | None, threshold: float) -> str:
     return f"{value:.3f}\N{NO-BREAK SPACE}<\N{NO-BREAK SPACE}{threshold:.3f}"
 
 
-def timing_rows(comparison: cz.Comparison) -> list[dict[str, str]]:
-    """Seconds by stage, device and precision of each variant."""
-    return [
+def timing_rows(
+    comparison: cz.Comparison, peaks: Mapping[str, Peak] | None = None
+) -> list[dict[str, str]]:
+    """Seconds by stage, device and precision of each variant; then memory, which all share."""
+    short = short_names(comparison.models())
+    rows = [
         {
-            "Variant": short_names(comparison.models())[prediction.model],
-            "Read": f"{prediction.seconds.read:.1f}",
-            "Prepare": f"{prediction.seconds.prepare:.1f}",
-            "Segment": f"{prediction.seconds.segment:.1f}",
-            "Classify": f"{prediction.seconds.classify:.1f}",
-            "Total": f"{prediction.seconds.total:.1f}",
+            "Variant": short[prediction.model],
+            "Read": f"{prediction.seconds.read:.1f} s",
+            "Prepare": f"{prediction.seconds.prepare:.1f} s",
+            "Segment": f"{prediction.seconds.segment:.1f} s",
+            "Classify": f"{prediction.seconds.classify:.1f} s",
+            "Total": f"{prediction.seconds.total:.1f} s",
             "Device": f"{prediction.device}, {prediction.precision}",
         }
         for prediction in comparison.predictions
     ]
+    kinds = {
+        "Most memory": {stage: peak.process_bytes for stage, peak in (peaks or {}).items()},
+        "On the card": {stage: peak.card_bytes for stage, peak in (peaks or {}).items()},
+    }
+    return rows + [_memory_row(title, held) for title, held in kinds.items() if any(held.values())]
+
+
+def _memory_row(title: str, held: Mapping[str, int]) -> dict[str, str]:
+    cells = {"Variant": title, "Read": "–"}
+    for stage in ("prepare", "segment", "classify"):
+        cells[stage.capitalize()] = f"{held[stage] / 1e9:.2f} GB" if stage in held else "–"
+    return {**cells, "Total": f"{max(held.values()) / 1e9:.2f} GB", "Device": ""}
 
 
 def metric_rows(metrics: Sequence[Any]) -> list[dict[str, str]]:

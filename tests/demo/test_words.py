@@ -2,6 +2,7 @@ import pytest
 
 import cspine_zoo as cz
 from markup import variant_lines
+from peaks import Peak
 from tables import probability_rows, timing_rows
 from tests.demo.neck import comparison, prediction
 from verdict import (
@@ -114,8 +115,27 @@ def test_the_table_of_one_variant_compares_nothing() -> None:
     assert row == {"Level": "**C1**", "a": "–", "In view": "not found"}
 
 
-def test_timings_name_the_device() -> None:
-    assert timing_rows(comparison())[0]["Device"] == "cpu, float32"
+def test_timings_name_the_device_and_the_memory_where_it_was_measured() -> None:
+    rows = timing_rows(comparison())
+    assert len(rows) == 3
+    assert rows[0]["Device"] == "cpu, float32"
+    assert rows[0]["Segment"] == "3.2 s"
+    held = {"prepare": Peak(1_000_000_000), "segment": Peak(2_500_000_000)}
+    memory = timing_rows(comparison(), held)[3:]
+    assert memory == [
+        {
+            "Variant": "Most memory",
+            "Read": "–",
+            "Prepare": "1.00 GB",
+            "Segment": "2.50 GB",
+            "Classify": "–",
+            "Total": "2.50 GB",
+            "Device": "",
+        }
+    ]
+    with_card = timing_rows(comparison(), {"segment": Peak(1, 5_000_000_000)})
+    assert [row["Variant"] for row in with_card[3:]] == ["Most memory", "On the card"]
+    assert with_card[-1]["Segment"] == "5.00 GB"
 
 
 @pytest.mark.parametrize(
