@@ -3,9 +3,12 @@
 None of them is drawn for a fracture: a swollen neck may be whole, and twins share it, so that the
 soft parts cannot give a fracture away.
 
+Places, sizes, shares and densities are the project's own choice, wide rather than exact: from no
+measurement and no book.
+
 References:
-    Where vessels and glands lie follows Standring, Gray's Anatomy, 42nd ed., ch. 29. Densities:
-    contrast 150-400 HU, thyroid 80-130 HU by its iodine, plaques from 130 HU on (Agatston 1990).
+    Calcified plaques are bright on CT from 130 HU on (Agatston et al. 1990, J Am Coll Cardiol 15,
+    827-832); those drawn here begin well above.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.scene import Scene
 
 ENHANCED_SHARE: Final = 0.4
-"""Trauma CT with contrast for the vessels; RSNA 2022 has none, other necks often do."""
+"""Of the necks, with contrast in the vessels: the project's own choice, so that both are common."""
 
 SWOLLEN_SHARE: Final = 0.25
 
