@@ -162,7 +162,7 @@ def quiet_cores(count: int = 2) -> float:
         for _ in range(4):
             np.sort(block)
 
-    one = cost(lambda: [work(n) for n in range(count)], 2).wall
+    one = cost(lambda: list(map(work, range(count))), 2).wall
     with ThreadPoolExecutor(count) as pool:
         return one / cost(lambda: list(pool.map(work, range(count))), 2).wall
 

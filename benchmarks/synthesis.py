@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -59,14 +60,13 @@ def make(clock: Clock, seed: int, families: Families, device: str) -> None:
     broken = clock.time("fractures", scene.fractured)
     geometry = field_of_view(scene)
     acquisition = Acquisition.draw(stream(seed, "bench"), (1.0, 1.3)).varied(seed, families)
+
+    def acquire(hu: torch.Tensor) -> torch.Tensor:
+        return acquisition.apply(hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
+
     for twin in (broken, scene):
-        drawn = clock.time("render", lambda twin=twin: render(twin, geometry, device))
-        clock.time(
-            "acquisition",
-            lambda drawn=drawn: acquisition.apply(
-                drawn.hu, geometry.spacing_mm, seed, shoulders(scene, geometry)
-            ),
-        )
+        drawn = clock.time("render", partial(render, twin, geometry, device))
+        clock.time("acquisition", partial(acquire, drawn.hu))
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -35,7 +35,7 @@ def crops(folder: Path, preset: SharedEncoderPreset) -> Vertebrae:
     shape = (slices, len(preset.preprocess.channels), size, size)
     maps = np.zeros((slices, MAP_PX, MAP_PX), np.uint8)
     maps[3:6, 8:12, 8:12] = 255
-    truth = maps.any(axis=(1, 2))
+    truth = np.asarray(maps.any(axis=(1, 2)))
     records = []
     for number in range(PAIRS):
         level, patient = LEVELS[number % 7], str(number // 7)
@@ -66,7 +66,7 @@ def seconds_a_step(
         return encoder_loss(network, batch)
 
     run.fit(batch_of, loss, options.workers)
-    return (time.perf_counter() - began) / options.steps
+    return (time.perf_counter() - began) / int(options.steps)
 
 
 def main() -> None:

@@ -148,6 +148,7 @@ def noise(*shape: int) -> Tensor:
 
 def probabilities(model: ZooModel, images: Tensor, precision: str) -> Tensor:
     """Everything that the network says, as probabilities, on the CPU."""
+    output: ClassifierOutput | Tensor
     with running(model.device, precision):
         if isinstance(model.network, Segmenter):
             output = model(to_input(images, model.device))
