@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-# Okabe and Ito, "Color Universal Design" (2008), without black and the yellow that paper white
-# swallows: told apart by readers with any common colour blindness.
+# Okabe and Ito, "Color Universal Design" (2008), without black, which a dark page swallows, and
+# the yellow that a white one does; a grey in their place. Told apart with any dichromacy.
 VARIANT_COLOURS: Final = (
     "#0072B2",
     "#E69F00",
@@ -12,7 +12,7 @@ VARIANT_COLOURS: Final = (
     "#CC79A7",
     "#56B4E9",
     "#D55E00",
-    "#8C8C8C",
+    "#666666",
 )
 
 # Paul Tol, "Colour Schemes" (SRON technical note, 2021), "light": made for areas over which
