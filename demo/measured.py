@@ -53,11 +53,40 @@ def data_sentence(stored: cz.StoredEvaluation) -> str:
     studies = stored.studies
     fractured = [study for study in studies if study.fractured]
     vertebrae = sum(sum(study.truth) for study in studies)
-    pairs = {frozenset((study.number, study.twin)) for study in studies if study.twin is not None}
-    twins = f", {len(pairs)} pairs of twins that differ by the fracture alone" if pairs else ""
     return (
         f"{len(studies)} synthetic studies, {len(fractured)} with a fracture, {vertebrae} of "
-        f"{len(studies) * len(cz.LEVELS)} vertebrae fractured{twins}."
+        f"{len(studies) * len(cz.LEVELS)} vertebrae fractured{_twins(stored)}."
+    )
+
+
+def _twins(stored: cz.StoredEvaluation) -> str:
+    truth = {study.number: study.truth for study in stored.studies}
+    pairs = {
+        (study.number, study.twin)
+        for study in stored.studies
+        if study.twin is not None and study.number < study.twin
+    }
+    if not pairs:
+        return ""
+    alike = sum(truth[first] == truth[second] for first, second in pairs)
+    told = f", {len(pairs)} pairs of twins that differ by the fracture alone"
+    return f"{told} ({alike} of them by none in C1 to C7)" if alike else told
+
+
+def missing_sentence(stored: cz.StoredEvaluation) -> str:
+    """Which levels got no probability; empty if all did."""
+    answers = stored.record.probabilities
+    counts = {
+        level: sum(row[place] is None for row in answers) for place, level in enumerate(cz.LEVELS)
+    }
+    missing = {level: count for level, count in counts.items() if count}
+    if not missing:
+        return ""
+    told = ", ".join(f"{level} in {count}" for level, count in missing.items())
+    return (
+        f"{sum(missing.values())} of {len(answers) * len(cz.LEVELS)} vertebrae were not found and "
+        f"count with how often their level is fractured in RSNA's patients: {told} of "
+        f"{len(answers)} studies."
     )
 
 
@@ -90,9 +119,9 @@ def call_rows(stored: Stored, of: str) -> list[dict[str, str]]:
             {
                 "Variant": f"**{short_names(list(stored))[name]}**",
                 "Threshold": f"{getattr(own.thresholds, of):.3f}",
-                "Found": f"{counts.hits} of {counts.fractured}",
+                "Found": f"{counts.hits}{_NBSP}of{_NBSP}{counts.fractured}",
                 "Recall": number(six["recall"]),
-                "False alarms": f"{counts.false_alarms} of {counts.whole}",
+                "False alarms": f"{counts.false_alarms}{_NBSP}of{_NBSP}{counts.whole}",
                 "Specificity": number(six["specificity"]),
             }
         )

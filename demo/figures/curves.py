@@ -15,6 +15,8 @@ _DASHES: Final = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot", 
 _SYMBOLS: Final = ("circle", "square", "diamond", "triangle-up", "cross", "x", "star")
 _FULL_DOT: Final = 50
 """Vertebrae from which on a bin's dot has its full size."""
+FEW: Final = 10
+"""A bin of fewer vertebrae tells next to nothing: its interval would fill the plot."""
 
 
 def symbol_of(place: int) -> str:
@@ -82,20 +84,23 @@ def reliability_figure(
     for place, (name, own) in enumerate(stored.items()):
         bins = own.reliability
         shares = [each.fractured for each in bins]
+        counts = [share["n"] for share in shares]
         figure.add_scatter(
             name=short[name],
             x=[each.probability for each in bins],
             y=[share["value"] for share in shares],
-            error_y=interval_bars(shares, shade(colours[name], 0.6)),
-            mode="lines+markers",
-            line={"color": shade(colours[name], 0.45), "width": 1.5},
+            error_y=interval_bars(
+                [{**share, "ci95": None} if share["n"] < FEW else share for share in shares],
+                shade(colours[name], 0.6),
+            ),
+            mode="markers",
             marker={
                 "color": colours[name],
                 "symbol": symbol_of(place),
-                # Bins of one or two vertebrae must not catch the eye.
-                "size": [6 + 9 * min(1.0, share["n"] / _FULL_DOT) for share in shares],
+                "size": [5 if n < FEW else 7 + 8 * min(1.0, n / _FULL_DOT) for n in counts],
+                "opacity": [0.6 if n < FEW else 1.0 for n in counts],
             },
-            customdata=[share["n"] for share in shares],
+            customdata=counts,
             hovertemplate=f"{short[name]}<br>given %{{x:.2f}}, fractured %{{y:.2f}}"
             "<br>%{customdata} vertebrae<extra></extra>",
         )

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 import cspine_zoo as cz
-from figures.curves import reliability_figure, roc_figure
+from figures.curves import FEW, reliability_figure, roc_figure
 from figures.intervals import interval_figure
 from jobs import Failure
 from markup import legend, show_failure
@@ -25,6 +25,7 @@ from measured import (
     half_sentence,
     halves,
     level_rows,
+    missing_sentence,
     number,
     overview_rows,
 )
@@ -86,7 +87,10 @@ def show_overview(stored: Stored) -> None:
     for dataset in dict.fromkeys(own.record.dataset for own in stored.values()):
         own = next(each for each in stored.values() if each.record.dataset == dataset)
         st.markdown(f"**Data.** {data_sentence(own)}")
-        st.caption(dataset)
+        missing = dict.fromkeys(
+            missing_sentence(each) for each in stored.values() if each.record.dataset == dataset
+        )
+        st.caption(" ".join([*filter(None, missing), dataset]))
     st.table(overview_rows(stored), border="horizontal", hide_index=True)
     st.caption(
         "In brackets: 95 % intervals of 1,000 bootstrap resamples of studies, twins together. Log "
@@ -127,7 +131,8 @@ def show_calibration(stored: Stored) -> None:
         st.markdown(
             "Of the vertebrae that were given a probability, how many are fractured? On the dotted "
             "line as many as was said; below it fewer, so that the variant says too much. Whiskers "
-            "are 95 % intervals; small marks stand for few vertebrae."
+            "are 95 % intervals; the smallest marks, without any, stand for fewer than "
+            f"{FEW} vertebrae."
         )
         st.markdown(
             "Fractures are far more frequent in these studies than among people who come to be "

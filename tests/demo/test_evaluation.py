@@ -1,6 +1,7 @@
 """The page of stored benchmarks: what it shows is what is stored, and what is missing is told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import streamlit as st
@@ -9,12 +10,14 @@ from streamlit.testing.v1 import AppTest
 import cspine_zoo as cz
 from cspine_zoo.resources import demo_dir
 from cspine_zoo.zoo.catalog import ModelRow
-from figures.curves import reliability_figure, roc_figure
+from figures.curves import FEW, reliability_figure, roc_figure
 from figures.intervals import interval_figure
 from measured import (
+    data_sentence,
     difference_sentence,
     halves,
     level_rows,
+    missing_sentence,
     number,
     overview_rows,
 )
@@ -122,6 +125,14 @@ def test_reliability_shows_every_vertebra_once(known: Known) -> None:
     for trace in figure.data[1:]:
         assert sum(trace.customdata) == 140
         assert all(low >= 0 for low in trace.error_y.arrayminus)
+    for trace, own in zip(figure.data[1:], known.values(), strict=True):
+        for bar, down, each in zip(
+            trace.error_y.array, trace.error_y.arrayminus, own.reliability, strict=True
+        ):
+            low, high = each.fractured["ci95"] or (0, 0)
+            expected = high - low if each.fractured["n"] >= FEW else 0
+            assert bar + down == pytest.approx(expected)
+    assert any(sum(trace.error_y.array) for trace in figure.data[1:])
     assert len({trace.marker.symbol for trace in figure.data[1:]}) == 2
 
 
@@ -146,6 +157,21 @@ def test_numbers_stand_in_the_tables_as_they_are_stored(known: Known) -> None:
     assert number({"value": 0.5, "ci95": None, "n": 3}) == "0.50"
     titles = list(halves(known[GOOD], "conspicuity"))
     assert titles == ["Conspicuity up to 10", "Conspicuity over 10"]
+
+
+def test_the_data_are_told_with_what_is_missing(known: Known) -> None:
+    own = known[GOOD]
+    assert "10 pairs of twins that differ by the fracture alone." in data_sentence(own)
+    assert missing_sentence(own) == ""
+    first, second, *rest = own.studies
+    whole = replace(own.record, studies=(replace(first, truth=second.truth), second, *rest))
+    assert "(1 of them by none in C1 to C7)" in data_sentence(replace(own, record=whole))
+    answers = [list(row) for row in own.record.probabilities]
+    answers[0][0] = answers[3][0] = answers[3][6] = None
+    gaps = replace(own.record, probabilities=tuple(tuple(row) for row in answers))
+    told = missing_sentence(replace(own, record=gaps))
+    assert told.startswith("3 of 140 vertebrae were not found")
+    assert "C1 in 2, C7 in 1 of 20 studies" in told
 
 
 def test_the_sentence_names_the_better_one_whichever_way_round(known: Known) -> None:
