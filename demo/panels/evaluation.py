@@ -225,10 +225,10 @@ def show_commands(stored: Stored) -> None:
     """How to make the figures again."""
     with st.expander("The commands that measured this"):
         commands = dict.fromkeys(own.record.command for own in stored.values())
-        st.code("\n".join(commands), language="bash")
+        st.code("\n".join(commands), language="bash", wrap_lines=True)
         weights = "\n".join(f"{own.record.weights_sha256}  {name}" for name, own in stored.items())
         st.caption("sha256 of the weights")
-        st.code(weights, language=None)
+        st.code(weights, language=None, wrap_lines=True)
 
 
 def _plot(figure: Any, key: str, words: str) -> None:

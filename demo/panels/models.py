@@ -106,7 +106,8 @@ def _show_whole_card(entry: cz.ManifestEntry) -> None:
             own = [metric for metric in entry.metrics if metric.dataset == dataset]
             _section("Measured", dataset)
             st.table(metric_rows(own), border="horizontal", hide_index=True)
-            st.code("\n".join(dict.fromkeys(metric.command for metric in own)), language="bash")
+            commands = dict.fromkeys(metric.command for metric in own)
+            st.code("\n".join(commands), language="bash", wrap_lines=True)
     else:
         _section("Measured", "Nothing has been measured.")
     _section("Training data", entry.training_data)
@@ -135,6 +136,7 @@ def _show_weights(row: Any) -> None:
             f"cspine-zoo train {row.name} --data synthetic --out DIR\n"
             f"cspine-zoo convert FILE.pth --model {row.name} --out FILE.safetensors",
             language="bash",
+            wrap_lines=True,
         )
     elif row.name in memory.fetches:
         _watch_fetch(row.name)

@@ -14,7 +14,7 @@ from layout import spine_layout
 from markup import show_notices, variant_lines
 from palette import ink, variant_colours
 from panels.run import catalogue
-from pointing import level_of, strongest_point
+from pointing import boldest, level_of, strongest_point
 from state import Study, point_crosshair, visit
 from tables import probability_rows, timing_rows
 from verdict import (
@@ -71,6 +71,12 @@ def show_verdict_and_picture() -> None:
         alt=headline(comparison),
     )
     st.caption(_how_to_read(study))
+    st.segmented_control(
+        "Take the three planes to",
+        [v.level for v in comparison.predictions[0].vertebrae if v.found],
+        key="go",
+        on_change=_go,
+    )
 
 
 def _show_invitation() -> None:
@@ -86,7 +92,7 @@ def _show_invitation() -> None:
 def _how_to_read(study: Study) -> str:
     parts = [
         "Bars: probability of a fracture; upright tick: the variant's own threshold; grey row: "
-        "variants disagree. The slice follows the middle of the vertebrae. Click a bar to take "
+        "variants disagree. The slice follows the middle of the vertebrae. A click on a bar takes "
         "the three planes below to that vertebra's strongest slice."
     ]
     if study.truth:
@@ -96,15 +102,26 @@ def _how_to_read(study: Study) -> str:
 
 def _jump() -> None:
     """Take the planes to the strongest slice of the vertebra whose bar was clicked."""
-    memory = visit()
     points = st.session_state["spine"].selection.points
-    if not points or memory.study is None or memory.comparison is None:
+    if points:
+        _take_planes_to(*points[0]["customdata"][:2])
+
+
+def _go() -> None:
+    """The same for those who do not click: by the variant that gives the level most."""
+    level, comparison = st.session_state["go"], visit().comparison
+    if level is not None and comparison is not None:
+        _take_planes_to(level, boldest(comparison, level))
+
+
+def _take_planes_to(row: str, model: str) -> None:
+    memory = visit()
+    if memory.study is None or memory.comparison is None:
         return
-    level, model = points[0]["customdata"][:2]
-    place = strongest_point(memory.comparison, level, model)
+    place = strongest_point(memory.comparison, row, model)
     if place is not None:
         point_crosshair(memory.study.ct, place)
-        st.toast(f"The three planes show {level_of(memory.comparison, level, model)}.")
+        st.toast(f"The three planes show {level_of(memory.comparison, row, model)}.")
 
 
 def show_numbers() -> None:
