@@ -8,6 +8,7 @@ import cspine_zoo as cz
 from jobs import Failure
 from markup import show_failure
 from notice import RESEARCH_ONLY, show_notice
+from state import follow_link
 
 st.set_page_config(
     page_title="cspine_zoo: cervical spine fractures on CT",
@@ -26,6 +27,7 @@ page = st.navigation(
     position="top",
 )
 show_notice()
+follow_link()
 try:
     page.run()
 except cz.CSpineZooError as error:

@@ -1,51 +1,32 @@
-"""What the page remembers: models for everyone, studies for the one who brought them."""
+"""What the page remembers: models for everyone, studies for those who hold their key."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import secrets
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from typing import Final
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 import cspine_zoo as cz
+import work
+from cases import Case, Shelf
+from cases import Study as Study  # panels take it from here
 from jobs import Failure, Lane, Ticket
-from uploads import Spool
+from process import WorkerProcess
+from twins import Nursery
 
 SLIDERS: Final = ("slice_i", "slice_j", "slice_k")
 """Keys of the crosshair's sliders, along I, J and K."""
 
-
-@dataclass
-class Study:
-    """A study that has been read.
-
-    Attributes:
-        title: for its owner's eyes only.
-        ct: the voxels.
-        truth: what is known about a sample; empty otherwise.
-        sample: name of the sample, or empty for an upload.
-        spool: the upload itself, kept only while there is a choice of series.
-    """
-
-    title: str
-    ct: cz.CTVolume
-    truth: Mapping[str, int] = field(default_factory=dict)
-    sample: str = ""
-    spool: Spool | None = None
-
-
-@dataclass
-class Intake:
-    """A study on its way in."""
-
-    title: str
-    ticket: Ticket[cz.CTVolume]
-    truth: Mapping[str, int] = field(default_factory=dict)
-    sample: str = ""
-    spool: Spool | None = None
+LINK: Final = "job"
+"""Name of the key in the page's address."""
 
 
 @dataclass
@@ -68,36 +49,89 @@ class Fetch:
 
 @dataclass
 class Visit:
-    """One browser session. Nothing in it is ever put where another session could see it."""
+    """One browser session. It holds a key; the study lies on the engine's shelf.
 
-    intake: Intake | None = None
-    study: Study | None = None
-    refusal: Failure | None = None
-    run: Ticket[cz.Comparison] | None = None
-    run_failure: Failure | None = None
-    comparison: cz.Comparison | None = None
-    picture: str = ""
+    Attributes:
+        name: of this session among those that look at a case.
+        key: of the case that it looks at; empty before the first.
+        lost: whether it was sent a key under which nothing is held any more.
+        upload_round: makes each uploader a new one, so that Streamlit drops what the last one took.
+        arrived: key of the case that the widgets of the page were set to.
+        placed: key of the case for whose study, or result, the crosshair was placed.
+    """
+
+    name: str = field(default_factory=lambda: secrets.token_hex(8))
+    key: str = ""
+    lost: bool = False
     upload_round: int = 0
     jumped: bool = False
+    arrived: str = ""
+    placed: str = ""
     fetches: dict[str, Fetch] = field(default_factory=dict)
 
-    def forget_result(self) -> None:
-        """Drop the comparison, and stop one that is being made."""
-        if self.run is not None:
-            self.run.cancel()
-        self.run = self.run_failure = self.comparison = None
-        self.picture = ""
+    @property
+    def case(self) -> Case:
+        """What this session looks at; an empty case without any."""
+        return engine().shelf.find(self.key) or Case(key="")
 
-    def forget_study(self) -> None:
-        """Drop the study and all that came from it, uploaded bytes included."""
-        self.forget_result()
-        if self.intake is not None:
-            self.intake.ticket.cancel()
-        for holder in (self.intake, self.study):
-            if holder is not None and holder.spool is not None:
-                holder.spool.delete()
-        self.intake = self.study = self.refusal = None
+    @property
+    def study(self) -> Study | None:
+        """The study that was read."""
+        return self.case.study
+
+    @property
+    def comparison(self) -> cz.Comparison | None:
+        """The result, once there is one."""
+        return self.case.comparison
+
+    @property
+    def picture(self) -> str:
+        """The sagittal cut beside the bars, as a data address."""
+        return self.case.picture
+
+    @property
+    def refusal(self) -> Failure | None:
+        """Why the study was not read."""
+        return self.case.refusal
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being made for this session."""
+        return self.case.intake is not None or self.case.run is not None
+
+    def take(self, case: Case) -> None:
+        """Look at a case that this session asked for."""
+        self.arrived, self.lost = case.key, False
+        self.look_at(case)
+
+    def look_at(self, case: Case) -> None:
+        """Leave the case before, and take this one; a linked one stands in the address."""
+        context = get_script_run_ctx()
+        engine().shelf.show(case, self.name, context.session_id if context else "")
+        self.key = case.key
+        self.write_link()
+
+    def leave(self) -> None:
+        """Look at nothing: what nobody else looks at is dropped."""
+        engine().shelf.leave(self.name)
+        self._turn_away()
+
+    def delete(self) -> None:
+        """Drop study, upload and results, for everybody who looks at them."""
+        engine().shelf.forget(self.case)
+        self._turn_away()
+
+    def write_link(self) -> None:
+        """Let the page's address lead to the case, if it is one to come back to."""
+        if self.case.linked:
+            st.query_params[LINK] = self.key
+        else:
+            st.query_params.pop(LINK, None)
+
+    def _turn_away(self) -> None:
+        self.key, self.lost = "", False
         self.upload_round += 1
+        st.query_params.pop(LINK, None)
 
 
 def visit() -> Visit:
@@ -108,22 +142,64 @@ def visit() -> Visit:
     return memory
 
 
-class Engine:
-    """What all sessions share: the queues, and nothing of anybody's scan.
+def follow_link() -> None:
+    """Look at the case that the page's address names; called at the start of every page."""
+    memory, asked = visit(), st.query_params.get(LINK, "")
+    if asked and asked != memory.key:
+        case = engine().shelf.find(asked)
+        if case is None:
+            memory.lost = True
+        else:
+            memory.look_at(case)
+    if memory.key and memory.case.key != memory.key:
+        memory.leave()  # deleted by another one who looked at it, or given up during a long gap
+        memory.lost = True
+    memory.case.settle()
+    memory.write_link()
 
-    Models are shared too: ``cz.compare`` keeps those it has loaded for the whole process.
+
+class Engine:
+    """What all sessions share: the queues, the models in the workers, and the shelf.
+
+    ``running`` has one worker process for each graphics card, or one for the processor; anything
+    in ``work`` can be submitted to it.
     """
 
     def __init__(self) -> None:
         self.reading = Lane("cspine-zoo-reader")
-        self.running = Lane("cspine-zoo-runner")
+        self.making = Lane("cspine-zoo-maker")
         self.fetching = Lane("cspine-zoo-fetcher")
+        self.running = Lane("cspine-zoo-runner", WorkerProcess())
+        self.nursery = Nursery()
+        self.shelf = Shelf(_is_present, _say_farewell)
+        self.shelf.keep_swept()
+        threading.Thread(target=self._employ, name="cspine-zoo-employer", daemon=True).start()
+
+    def _employ(self) -> None:
+        """One more worker for each graphics card after the first."""
+        ticket = self.running.submit(work.graphics_cards)
+        ticket.wait()
+        for card in ticket.result[1:] if ticket.state == "done" else []:
+            self.running.employ(WorkerProcess({"CUDA_VISIBLE_DEVICES": card}))
 
 
-@st.cache_resource
+@st.cache_resource(show_spinner=False)
 def engine() -> Engine:
     """The one engine of this server."""
     return Engine()
+
+
+def _is_present(session: str) -> bool:
+    return not runtime.exists() or runtime.get_instance().is_active_session(session)
+
+
+def _say_farewell(session: str) -> None:
+    """End a session at once; Streamlit itself would do it when the next but one has left.
+
+    Of the ways to end a session this is the one that may be called on any thread.
+    """
+    if runtime.exists():
+        runtime.get_instance().clear_user_info_for_session(session)
 
 
 def centre_crosshair(ct: cz.CTVolume) -> None:

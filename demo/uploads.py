@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
+
+import cspine_zoo as cz
 
 LIMIT_MB: Final = 600
 """Largest upload: a thin-slice neck of 1,200 slices of 512 x 512, uncompressed, and some room."""
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk is full, or this user's share of it, or the largest file is smaller than that."""
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -30,21 +36,29 @@ class Upload(Protocol):
 class Spool:
     """A private directory that holds one upload until it has been read.
 
-    It is readable by this process's user alone, and goes when ``delete`` is called or the session
-    that holds it ends.
+    It is readable by this process's user alone, and goes when ``delete`` is called, when nobody
+    holds it any more, and at the end of the server.
+
+    Raises:
+        CSpineZooError: it cannot be stored, code ``disk_full`` or ``upload_not_stored``; nothing
+            of it is left.
     """
 
     def __init__(self, files: Sequence[Upload]) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="cspine-zoo-"))
-        self._remove = weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
         self._names: dict[str, str] = {}
-        self.size_bytes = 0
-        for number, file in enumerate(files, start=1):
-            safe = _safe_name(number, file.name)
-            data = file.getbuffer()
-            (self.root / safe).write_bytes(data)
-            self._names[safe] = file.name
-            self.size_bytes += len(data)
+        try:
+            self.root = Path(tempfile.mkdtemp(prefix="cspine-zoo-"))
+        except OSError as error:
+            _refuse(error)
+        self._remove = weakref.finalize(self, shutil.rmtree, self.root, ignore_errors=True)
+        try:
+            for number, file in enumerate(files, start=1):
+                safe = _safe_name(number, file.name)
+                (self.root / safe).write_bytes(file.getbuffer())
+                self._names[safe] = file.name
+        except OSError as error:
+            self.delete()
+            _refuse(error)
 
     @property
     def source(self) -> Path:
@@ -70,6 +84,21 @@ class Spool:
     def delete(self) -> None:
         """Remove every byte now."""
         self._remove()
+
+
+def _refuse(error: OSError) -> NoReturn:
+    if error.errno in _NO_ROOM:
+        raise cz.CSpineZooError(
+            "disk_full",
+            "This server's disk has no room for the upload; nothing of it was kept.",
+            hint="Try again later, upload a zip of the neck's series alone, or tell whoever runs "
+            "this server.",
+        ) from None
+    raise cz.CSpineZooError(
+        "upload_not_stored",
+        f"This server could not store the upload ({error.strerror}); nothing of it was kept.",
+        hint="Try again, or tell whoever runs this server.",
+    ) from None
 
 
 def _safe_name(number: int, name: str) -> str:

@@ -7,10 +7,12 @@ from typing import Final
 import streamlit as st
 
 import cspine_zoo as cz
+import work
+from cases import Case
 from figures.timings import STAGE_TITLES
-from jobs import Failure, Report
 from layout import spine_layout
-from markup import show_failure
+from markup import show_failure, show_notices
+from panels.link import show_link
 from pointing import boldest, most_suspicious, strongest_point
 from state import Study, Visit, engine, point_crosshair, visit
 from viewer import Look, data_uri, strip_jpeg
@@ -29,7 +31,7 @@ def catalogue() -> list[str]:
 def show_run() -> None:
     """Choice of variants, Run, and progress by stage."""
     memory = visit()
-    _take_result(memory)
+    _place_result(memory)
     st.subheader("Variants", anchor=False)
     states = {row.name: row.available for row in cz.list_models(task=TASK)}
     names = catalogue()
@@ -56,42 +58,44 @@ def show_run() -> None:
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=memory.run is not None or memory.study is None or not chosen,
+        disabled=memory.case.run is not None or memory.study is None or not chosen,
         on_click=_start,
         args=(memory, chosen),
     )
-    if memory.run is not None:
+    _show_outcome(memory, chosen)
+    show_link(memory)
+
+
+def _show_outcome(memory: Visit, chosen: list[str]) -> None:
+    case = memory.case
+    if case.run is not None:
         _watch_run()
-    elif memory.run_failure is not None:
-        show_failure(memory.run_failure)
-    elif memory.comparison is not None and set(memory.comparison.models()) != set(chosen):
+    elif case.run_failure is not None:
+        show_failure(case.run_failure)
+    elif case.comparison is not None and set(case.comparison.models()) != set(chosen):
         st.caption("The result is of the variants that ran. Run again for this choice.")
+    show_notices(case.remarks)
 
 
 def _start(memory: Visit, names: list[str]) -> None:
     study = memory.study
     if study is None:
         return
-    memory.forget_result()
-    ct = study.ct
-
-    def run(report: Report) -> cz.Comparison:
-        return cz.compare(ct, names, progress=report)
-
-    memory.run = engine().running.submit(run)
+    ticket = engine().running.submit(work.compare, study.shared, tuple(names))
+    # A case of its own: who follows the link of the last run keeps seeing that one.
+    case = Case(linked=True, study=study, run=ticket)
+    memory.take(case)
+    memory.placed = case.key
 
 
-def _take_result(memory: Visit) -> None:
-    ticket = memory.run
-    if ticket is None or not ticket.over:
+def _place_result(memory: Visit) -> None:
+    """The first time that this session sees a result: picture, planes and attention."""
+    case = memory.case
+    if case.study is None or case.comparison is None or memory.placed == f"{case.key} result":
         return
-    memory.run = None
-    if ticket.state == "done" and memory.study is not None:
-        memory.comparison = ticket.result
-        memory.picture = _picture(memory.study, ticket.result)
-        _point_at(memory.study, ticket.result)
-    elif ticket.state == "failed":
-        memory.run_failure = ticket.progress.failure or Failure("failed", "The run failed.")
+    case.picture = case.picture or _picture(case.study, case.comparison)
+    _point_at(case.study, case.comparison)
+    memory.placed = f"{case.key} result"
 
 
 def _point_at(study: Study, comparison: cz.Comparison) -> None:
@@ -112,8 +116,8 @@ def _picture(study: Study, comparison: cz.Comparison) -> str:
 
 @st.fragment(run_every=0.5)
 def _watch_run() -> None:
-    memory = visit()
-    ticket = memory.run
+    case = visit().case
+    ticket = case.run
     if ticket is None or ticket.over:
         st.rerun()
         return
@@ -130,5 +134,5 @@ def _watch_run() -> None:
             status.progress(fraction, text=STAGE_TITLES.get(stage, stage))
     if st.button("Cancel", icon=":material/close:", width="stretch", key="cancel"):
         ticket.cancel()
-        memory.run = None
+        case.run = None
         st.rerun()

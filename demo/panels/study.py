@@ -2,95 +2,136 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import streamlit as st
 
 import cspine_zoo as cz
-from jobs import Failure, Report
+import work
+from cases import LINGER_SECONDS, Case, Intake, Order, readable
+from jobs import failure_of
 from markup import show_failure, show_notices
-from state import Intake, Study, Visit, centre_crosshair, engine, visit
+from state import Study, Visit, centre_crosshair, engine, visit
 from tables import series_rows
+from twins import twin_of
 from uploads import LIMIT_MB, Spool
 
-_SAMPLE, _OWN = "Sample", "Your own"
-_LIMITS = (
+SAMPLE: Final = "Sample"
+OWN: Final = "Your own"
+_LIMITS: Final = (
     f"A zip of DICOM files (quickest), DICOM files, a folder, or one NIfTI of CT in HU; up to "
-    f"{LIMIT_MB} MB a file. Read in memory of this server, shown to you alone, and gone with "
-    "“Delete now” or when you leave. Do not upload what you may not share with this machine."
+    f"{LIMIT_MB} MB a file. Held by this server only while somebody looks at it: its files until "
+    f"they have been read, its voxels in memory until “Delete now” or {LINGER_SECONDS:.0f} seconds "
+    "after you leave. Nobody else sees it unless you send the link to your job. Do not upload what "
+    "you may not share with this machine."
 )
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be read."""
-
-    title: str
-    source: Path
-    truth: Mapping[str, int] = field(default_factory=dict)
-    sample: str = ""
-    spool: Spool | None = None
-    series: int | None = None
+_BEFORE_READING: Final = "Preparing"
+_LOST: Final = (
+    "The job that this link names is not held here any more: it was deleted, or nobody has looked "
+    "at it for a while. Choose a study and run again."
+)
 
 
 def show_study() -> None:
     """Source, reading, and the facts of what was read."""
     memory = visit()
     st.subheader("Study", anchor=False)
-    _take_in(memory)
-    samples = cz.sample_studies()
-    kinds = [_SAMPLE, _OWN] if samples else [_OWN]
+    if memory.lost:
+        st.info(_LOST)
+    samples = _samples()
+    _show_source_of(memory)
+    kinds = [SAMPLE, OWN] if samples else [OWN]
+    if st.session_state.get("source") not in kinds:
+        st.session_state["source"] = kinds[0]
     kind = st.segmented_control(
         "Where the study comes from",
         kinds,
-        default=kinds[0],
         required=True,
         key="source",
         persist_state="session",
         label_visibility="collapsed",
         width="stretch",
     )
-    if kind == _SAMPLE:
+    if kind == SAMPLE:
         _choose_sample(memory, samples)
     else:
         _upload(memory)
-    if memory.intake is not None:
+    case = memory.case
+    if case.intake is not None:
         _watch_reading()
-    elif memory.refusal is not None:
-        show_failure(memory.refusal)
-    elif memory.study is not None:
-        _show_facts(memory.study)
+    elif case.refusal is not None:
+        show_failure(case.refusal)
+    elif case.study is not None:
+        _show_facts(case.study)
 
 
-def _choose_sample(memory: Visit, samples: tuple[cz.SampleStudy, ...]) -> None:
-    by_name = {sample.name: sample for sample in samples}
+def _samples() -> dict[str, cz.SampleStudy]:
+    """The samples that are here, each followed by its twin."""
+    listed: list[cz.SampleStudy] = []
+    for sample in cz.sample_studies():
+        twin = twin_of(sample)
+        listed += [sample, twin] if twin else [sample]
+    return {sample.name: sample for sample in listed}
+
+
+def _show_source_of(memory: Visit) -> None:
+    """Let the widgets agree with a case that is new to this session; place the crosshair."""
+    case = memory.case
+    holder = case.intake.order if case.intake else case.study
+    if holder is None or memory.placed.startswith(case.key):
+        return
+    if memory.arrived != case.key:
+        memory.arrived = case.key
+        st.session_state["source"] = SAMPLE if holder.sample else OWN
+        if holder.sample:
+            st.session_state["sample"] = holder.sample
+    if case.study is not None:
+        centre_crosshair(case.study.ct)
+        memory.placed = case.key
+
+
+def _choose_sample(memory: Visit, samples: dict[str, cz.SampleStudy]) -> None:
     name = st.selectbox(
         "Sample study",
-        list(by_name),
-        format_func=lambda key: by_name[key].title,
+        list(samples),
+        format_func=lambda key: samples[key].title,
         key="sample",
         persist_state="session",
         label_visibility="collapsed",
     )
-    sample = by_name[name]
+    sample = samples[name]
     st.caption(sample.description)
-    holder = memory.intake or memory.study
-    refused = memory.refusal is not None and holder is None
+    case = memory.case
+    holder = case.intake.order if case.intake else case.study
+    refused = case.refusal is not None and holder is None
     if not refused and (holder is None or holder.sample != name):
-        memory.forget_study()
-        _start(memory, Order(sample.title, sample.path, sample.truth, name))
+        _start_sample(memory, sample)
+
+
+def _start_sample(memory: Visit, sample: cz.SampleStudy) -> None:
+    memory.leave()
+    order = Order(sample.title, sample.truth, sample.name)
+    original = next((one for one in cz.sample_studies() if _is_twin(sample, one)), None)
+    if original is None:
+        ticket = engine().reading.submit(work.read, sample.path, None)
+    else:
+        ticket = engine().making.submit(engine().nursery.read, original)
+    memory.take(Case(intake=Intake(order, ticket)))
+
+
+def _is_twin(sample: cz.SampleStudy, original: cz.SampleStudy) -> bool:
+    twin = twin_of(original)
+    return twin is not None and twin.name == sample.name
 
 
 def _upload(memory: Visit) -> None:
-    holder = memory.intake or memory.study
+    case = memory.case
+    holder = case.intake.order if case.intake else case.study
     if holder is not None and holder.sample:
-        memory.forget_study()  # else Run would be of the sample, up to the moment of the upload
+        memory.leave()  # else Run would be of the sample, up to the moment of the upload
     elif holder is not None:
-        st.button(
-            "Delete now", icon=":material/delete:", on_click=memory.forget_study, width="stretch"
-        )
+        st.button("Delete now", icon=":material/delete:", on_click=memory.delete, width="stretch")
         return
     as_folder = st.toggle("Choose a folder", key="as_folder")
     chosen = st.file_uploader(
@@ -102,67 +143,36 @@ def _upload(memory: Visit) -> None:
     )
     st.caption(_LIMITS)
     if chosen:
-        memory.forget_study()
-        spool = Spool(chosen)
-        _start(memory, Order(spool.title, spool.source, spool=spool))
+        memory.leave()
+        try:
+            spool = Spool(chosen)
+        except cz.CSpineZooError as error:
+            memory.take(Case(refusal=failure_of(error)))
+        else:
+            _start_upload(memory, spool)
         # The next run has an uploader with a new key, so that Streamlit drops its own copy.
         st.rerun()
 
 
-def _start(memory: Visit, order: Order) -> None:
-    source, series = order.source, order.series
-
-    def read(report: Report) -> cz.CTVolume:
-        report("read", 0.0)
-        return cz.read_ct(source, series=series)
-
-    ticket = engine().reading.submit(read)
-    memory.intake = Intake(order.title, ticket, order.truth, order.sample, order.spool)
-
-
-def _take_in(memory: Visit) -> None:
-    """Turn a finished reading into the study, or into the reason why there is none."""
-    intake = memory.intake
-    if intake is None or not intake.ticket.over:
-        return
-    memory.intake = None
-    if intake.ticket.state == "done":
-        ct = intake.ticket.result
-        memory.study = Study(intake.title, ct, intake.truth, intake.sample, intake.spool)
-        centre_crosshair(ct)
-        if intake.spool is not None and len(_readable(ct)) < 2:
-            intake.spool.delete()
-            memory.study.spool = None
-        return
-    failure = intake.ticket.progress.failure
-    memory.refusal = failure or Failure("cancelled", "Reading was stopped.")
-    if intake.spool is not None:
-        name = intake.spool.original(memory.refusal.file) if memory.refusal.file else ""
-        memory.refusal = Failure(
-            memory.refusal.code,
-            memory.refusal.reason.replace(str(intake.spool.root), intake.spool.title),
-            name,
-            memory.refusal.hint,
-            memory.refusal.details,
-        )
-        intake.spool.delete()
+def _start_upload(memory: Visit, spool: Spool, series: int | None = None) -> None:
+    ticket = engine().reading.submit(work.read, spool.source, series)
+    intake = Intake(Order(spool.title, spool=spool), ticket)
+    memory.take(Case(linked=True, intake=intake))
 
 
 @st.fragment(run_every=0.4)
 def _watch_reading() -> None:
-    memory = visit()
-    if memory.intake is None or memory.intake.ticket.over:
+    intake = visit().case.intake
+    if intake is None or intake.ticket.over:
         st.rerun()
         return
-    ticket = memory.intake.ticket
-    ahead = engine().reading.ahead(ticket)
-    place = f"waiting, {ahead} before you" if ticket.state == "queued" and ahead else "reading"
-    st.status(f"{place.capitalize()} … {ticket.progress.seconds:.0f} s").text(memory.intake.title)
-
-
-def _readable(ct: cz.CTVolume) -> list[int]:
-    """Series that could be read instead of the chosen one."""
-    return [series.index for series in ct.report.series if series.shape is not None]
+    ticket = intake.ticket
+    ahead = engine().reading.ahead(ticket) + engine().making.ahead(ticket)
+    if ahead:
+        place = f"Waiting, {ahead} before you"
+    else:
+        place = "Reading" if "read" in ticket.progress.stages else _BEFORE_READING
+    st.status(f"{place} … {ticket.progress.seconds:.0f} s").text(intake.order.title)
 
 
 def _show_facts(study: Study) -> None:
@@ -203,19 +213,16 @@ def _show_facts(study: Study) -> None:
 
 def _choose_series(study: Study) -> None:
     series = {entry.index: entry for entry in study.ct.report.series}
-    readable = _readable(study.ct)
-    if study.spool is None or len(readable) < 2:
+    choices = readable(study.ct)
+    if study.spool is None or len(choices) < 2:
         return
-    chosen = next((index for index in readable if series[index].chosen), readable[0])
+    chosen = next((index for index in choices if series[index].chosen), choices[0])
     wanted = st.selectbox(
         "Series",
-        readable,
-        index=readable.index(chosen),
+        choices,
+        index=choices.index(chosen),
         format_func=lambda index: f"{index}: {series[index].shape}, {series[index].reason}",
     )
     if wanted != chosen:
-        memory, spool = visit(), study.spool
-        study.spool = None  # it goes on to the next reading
-        memory.forget_study()
-        _start(memory, Order(spool.title, spool.source, spool=spool, series=wanted))
+        _start_upload(visit(), study.spool, wanted)
         st.rerun()

@@ -14,6 +14,7 @@ from cspine_zoo.resources import demo_dir
 from cspine_zoo.results import Comparison
 from cspine_zoo.zoo.catalog import ModelRow
 from cspine_zoo.zoo.manifest import Licence, Metric
+from jobs import Here
 from tests.demo.neck import comparison, disagreeing, neck
 
 VARIANTS = ("cls-cnn-lite0", "cls-bigru-lite0", "cls-bigru-attention-lite0")
@@ -63,7 +64,7 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     asked: list[tuple[str, ...]] = []
 
     def compare(
-        ct: Any, models: Sequence[str], *, progress: Callable[[str, float], None]
+        ct: Any, models: Sequence[str], *, device: str, progress: Callable[[str, float], None]
     ) -> Comparison:
         asked.append(tuple(models))
         for stage in ("prepare", "segment", "classify"):
@@ -113,8 +114,7 @@ class Page:
     def _busy(self) -> bool:
         if "visit" not in self.app.session_state:
             return False
-        memory = self.app.session_state["visit"]
-        return memory.intake is not None or memory.run is not None
+        return bool(self.visit.busy)
 
     @property
     def visit(self) -> Any:
@@ -133,7 +133,15 @@ class Page:
 
 
 @pytest.fixture
-def page(zoo: list[ModelRow], samples: Path, runs: list[tuple[str, ...]]) -> Iterator[Page]:
+def page(
+    zoo: list[ModelRow],
+    samples: Path,
+    runs: list[tuple[str, ...]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Page]:
+    """The page with its work in this process; the real workers are those of test_serving.py."""
+    monkeypatch.setattr("state.WorkerProcess", Here)
+    monkeypatch.setattr("work.graphics_cards", lambda report: [])
     st.cache_resource.clear()
     yield Page()
     st.cache_resource.clear()
