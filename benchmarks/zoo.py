@@ -222,7 +222,7 @@ def on_the_sample(model: ZooModel) -> float:
     ct = cz.read_ct(cz.sample_studies()[0].path)
     if isinstance(model.network, Segmenter):
         grid = ct.geometry.with_spacing(model.preprocess.spacing_mm or (1.0, 1.0, 1.0))
-        windowed = apply_window(resample(ct.hu, ct.geometry, grid), model.preprocess.window)
+        windowed = apply_window(resample(ct.voxels, ct.geometry, grid), model.preprocess.window)
         sizes = [n // d * d for n, d in zip(windowed.shape, model.network.divisors, strict=True)]
         windowed = windowed[tuple(slice(size) for size in sizes)]
         volume = torch.from_numpy(np.ascontiguousarray(windowed))[None, None]

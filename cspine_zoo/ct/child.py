@@ -68,7 +68,7 @@ def serve(request: dict[str, object], file: SharedFile) -> bytes:
         raise TypeError("a request holds a source and a series")
     try:
         ct = assemble(take_in(source), series, describe(source), file)
-        return write_volume(ct, Layout(file.offset(ct.hu), ct.hu.shape, ct.hu.strides))
+        return write_volume(ct, Layout.of(ct.voxels, file.offset(ct.voxels)))
     except (StudyRejected, UsageError) as error:
         return write_refusal(error)
     except Exception as error:  # noqa: BLE001 - the parent turns it into a refusal with its place

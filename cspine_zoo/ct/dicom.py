@@ -44,6 +44,7 @@ _OTHERS = (
 )
 IMAGE_MODALITIES: Final = frozenset(_IMAGES.split(" "))
 OTHER_OBJECTS: Final = frozenset(_OTHERS.split(" "))
+_MODALITIES: Final = IMAGE_MODALITIES | OTHER_OBJECTS
 """Modalities that may be named (PS3.3 C.7.3.1.1.1); any other text in the tag is not shown."""
 
 _PROJECTIONS = frozenset(
@@ -163,7 +164,7 @@ def _usable(dataset: DataSet) -> None:
     if storage.startswith(_CAPTURE_CLASSES):
         raise Problem("secondary_capture", "a picture (secondary capture), not CT data")
     if modality in OTHER_OBJECTS or (modality and not dataset.pixel_tag and modality != "CT"):
-        shown = modality if modality in OTHER_OBJECTS | IMAGE_MODALITIES else "DICOM"
+        shown = modality if modality in _MODALITIES else "DICOM"
         raise Problem("not_image", f"a {shown} object, not an image")
     if modality not in ("", "CT"):
         shown = modality if modality in IMAGE_MODALITIES else "unknown"
@@ -200,7 +201,7 @@ def _describe(
     number = tags.text(dataset, "SeriesNumber")
     return DicomFile(
         file,
-        modality if modality in IMAGE_MODALITIES | OTHER_OBJECTS else "",
+        modality if modality in _MODALITIES else "",
         _digest(tags.text(dataset, "PatientID") or tags.text(dataset, "PatientName")),
         _digest(tags.text(dataset, "StudyInstanceUID")),
         tags.text(dataset, "SeriesInstanceUID"),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from cspine_zoo.ct.canvas import AIR_HU, Canvas, shifted, write_hu
+from cspine_zoo.ct.canvas import Canvas, shifted
 from cspine_zoo.ct.codes import Problem
 from cspine_zoo.ct.decode import decode, padding_mask
 from cspine_zoo.ct.frames import Frame
 from cspine_zoo.ct.grid import Grid
+from cspine_zoo.ct.rescale import AIR_HU, HU
 from cspine_zoo.ct.volume import SkippedFile
-from cspine_zoo.ct.voxels import Voxels
+from cspine_zoo.ct.voxels import Kind, Voxels
 from cspine_zoo.ct.workers import divided
 
 MOST_LOST: Final = 0.5
@@ -41,17 +42,37 @@ def fill(frames: list[Frame], grid: Grid, voxels: Voxels) -> Filled:
 
     Args:
         frames: of one series; the list is emptied, so that a slice's encoded bytes can go as soon
-            as it is decoded.
+            as it is decoded (unless it may have to be decoded again).
         grid: on which they lie.
         voxels: where the result goes.
 
     Raises:
         Problem: most slices cannot be decoded.
     """
-    filled = Filled(Canvas.allocate(grid.shape, grid.affine, voxels))
-    ordered: list[Frame | None] = [frames[n] for n in grid.order]
-    compressed = any(frame.format.syntax.decoders for frame in frames)
+    ordered = [frames[n] for n in grid.order]
     frames.clear()
+    interpolated = grid.tilted or len(set(grid.index)) < grid.shape[2]
+    if interpolated or not all(frame.rescale.whole for frame in ordered):
+        return _filled(ordered, grid, voxels, np.float32)
+    if all(frame.rescale.fits_int16 for frame in ordered):
+        return _filled(ordered, grid, voxels, np.int16)
+    try:
+        return _filled(ordered.copy(), grid, voxels, np.int16)
+    except OverflowError:
+        return _filled(ordered, grid, voxels, np.float32)
+
+
+def _filled(frames: list[Frame], grid: Grid, voxels: Voxels, kind: Kind) -> Filled:
+    """All slices written as one kind of number; ``frames`` in their order, emptied.
+
+    Raises:
+        OverflowError: HU are too high for that kind.
+        Problem: most slices cannot be decoded.
+    """
+    filled = Filled(Canvas.allocate(grid.shape, grid.affine, voxels, kind))
+    ordered: list[Frame | None] = [*frames]
+    frames.clear()
+    compressed = any(frame.format.syntax.decoders for frame in ordered if frame)
 
     def decoded(numbers: Sequence[int]) -> list[tuple[int, str, str, str]]:
         """Frames that failed, with their files, codes and reasons."""
@@ -66,6 +87,7 @@ def fill(frames: list[Frame], grid: Grid, voxels: Voxels) -> Filled:
             except Problem as problem:
                 failed.append((n, frame.file, problem.code, problem.reason))
             ordered[n] = None
+            _let_go(frame)
         return failed
 
     shares: list[Any]
@@ -85,13 +107,19 @@ def fill(frames: list[Frame], grid: Grid, voxels: Voxels) -> Filled:
     return filled
 
 
-def _write(frame: Frame, out: NDArray[np.float32], grid: Grid, n: int) -> None:
-    form = frame.format
+def _write(frame: Frame, out: HU, grid: Grid, n: int) -> None:
     stored = decode(frame)
     hu = np.empty(stored.shape, np.float32) if grid.tilted else out
-    write_hu(hu, stored, frame.slope, frame.intercept, form.bits_stored)
-    padding = padding_mask(stored, form)
+    frame.rescale.write(hu, stored)
+    padding = padding_mask(stored, frame.format)
     if padding is not None:
         hu[padding] = AIR_HU
     if grid.tilted:
         out[...] = shifted(hu, grid.shifts[n], (out.shape[0], out.shape[1]))
+
+
+def _let_go(frame: Frame) -> None:
+    """Give pages of a mapped file back to the system, which can read them again."""
+    for part in frame.pixels:
+        if isinstance(part, memoryview) and isinstance(part.obj, mmap.mmap):
+            part.obj.madvise(mmap.MADV_DONTNEED)

@@ -10,6 +10,7 @@ from typing import Final
 from cspine_zoo.ct import tags
 from cspine_zoo.ct.codes import Problem
 from cspine_zoo.ct.elements import PIXEL_DATA, UNDEFINED, Buffer, DataSet, Encoding, fragments
+from cspine_zoo.ct.rescale import Rescale
 from cspine_zoo.ct.syntaxes import Syntax
 
 MAX_SIDE: Final = 2048
@@ -61,8 +62,7 @@ class Frame:
         position: centre of the first pixel.
         orientation: unit vectors along a row (towards the next column) and along a column.
         pixel_spacing_mm: distance between rows and between columns.
-        slope: HU of one stored unit.
-        intercept: HU of stored value 0.
+        rescale: from stored values to HU.
         pixels: encoded bytes, in one piece or in fragments.
     """
 
@@ -70,8 +70,7 @@ class Frame:
     position: tuple[float, ...]
     orientation: tuple[float, ...]
     pixel_spacing_mm: tuple[float, ...]
-    slope: float
-    intercept: float
+    rescale: Rescale
     format: PixelFormat
     pixels: tuple[Buffer, ...]
 
@@ -93,7 +92,7 @@ def read_frames(file: str, data: Buffer, dataset: DataSet, syntax: Syntax) -> tu
         raise tags.broken("NumberOfFrames")
     form = _format(dataset, syntax)
     groups = _functional_groups(dataset, count)
-    places = [_place(group) for group in groups]
+    places = [_place(group, form) for group in groups]
     pixels = _pixels(data, dataset, form, count)
     return tuple(
         Frame(file, *place, form, part) for place, part in zip(places, pixels, strict=True)
@@ -151,11 +150,11 @@ def _look(groups: list[DataSet], sequence: str) -> DataSet:
     return groups[-1]
 
 
-Place = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], float, float]
+Place = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], Rescale]
 
 
-def _place(groups: list[DataSet]) -> Place:
-    """Position, orientation, pixel spacing, slope and intercept of one frame."""
+def _place(groups: list[DataSet], form: PixelFormat) -> Place:
+    """Position, orientation, pixel spacing and rescale of one frame."""
     position = tags.floats(_look(groups, "PlanePositionSequence"), "ImagePositionPatient", 3)
     plane = _look(groups, "PlaneOrientationSequence")
     orientation = tags.floats(plane, "ImageOrientationPatient", 6)
@@ -172,7 +171,8 @@ def _place(groups: list[DataSet]) -> Place:
     # Units other than HU are named by dual-energy maps; "US" (unspecified) is common for true HU.
     if tags.text(transformation, "RescaleType") not in ("", "HU", "US"):
         raise Problem("not_hu", "RescaleType says that the values are not Hounsfield units")
-    return position, _unit_vectors(orientation), spacing, slope, intercept
+    rescale = Rescale(slope, intercept, form.bits_stored, form.signed)
+    return position, _unit_vectors(orientation), spacing, rescale
 
 
 def _unit_vectors(orientation: tuple[float, ...]) -> tuple[float, ...]:

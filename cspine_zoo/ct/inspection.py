@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.ct.rescale import HU
 from cspine_zoo.ct.volume import ReadReport
 
 _BLOCK: Final = 16
@@ -56,12 +56,13 @@ class Inspection:
         }
 
 
-def summarise(hu: NDArray[np.float32]) -> HUSummary:
+def summarise(voxels: HU) -> HUSummary:
     """Figures of a volume; the same scan in any packing gives the same ones."""
     digest = hashlib.sha256()
     total = 0.0
-    for start in range(0, hu.shape[0], _BLOCK):
-        block = np.ascontiguousarray(hu[start : start + _BLOCK])
+    for start in range(0, voxels.shape[0], _BLOCK):
+        block = np.ascontiguousarray(voxels[start : start + _BLOCK], np.float32)
         digest.update(block.data)
         total += float(block.sum(dtype=np.float64))
-    return HUSummary(float(hu.min()), float(hu.max()), total / hu.size, digest.hexdigest())
+    lowest, highest = float(voxels.min()), float(voxels.max())
+    return HUSummary(lowest, highest, total / voxels.size, digest.hexdigest())

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO, FileIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import BinaryIO, Final
 
 import numpy as np
@@ -62,6 +62,8 @@ class Unread:
 def printable(name: str) -> str:
     """A name that can be shown anywhere: no control characters, escape sequences or markup."""
     start = name[: _LONGEST_NAME + 1]
+    if start.isprintable() and _MARKUP.isdisjoint(start) and len(start) <= _LONGEST_NAME:
+        return start
     shown = "".join(
         c if c.isprintable() and c not in _MARKUP else f"\\x{ord(c):02x}" for c in start
     )
@@ -104,22 +106,28 @@ def _files(path: Path, alone: bool, budget: Budget) -> Iterator[Item | Unread]:
     if not is_folder:
         yield from _file(path, printable(str(path)), budget, fatal=alone)
         return
-    for full in _below(path, budget.files):
-        yield from _file(full, printable(full.relative_to(path).as_posix()), budget)
+    for name in _below(path, budget.files):
+        yield from _file(f"{path}/{name}", printable(name), budget)
 
 
-def _below(path: Path, most: int) -> list[Path]:
-    """Every file below a folder, in a stable order, before the first one is opened."""
-    found: list[Path] = []
+def _below(path: Path, most: int) -> list[str]:
+    """Every file below a folder by its path from there, in a stable order, before one is opened.
+
+    Text, not ``Path``: to take one apart costs more than to open the file.
+    """
+    found: list[str] = []
     for folder, folders, names in os.walk(path):
         folders.sort()
-        found += [Path(folder, name) for name in sorted(names)]
+        below = "" if folder == str(path) else f"{Path(folder).relative_to(path).as_posix()}/"
+        found += [f"{below}{name}" for name in sorted(names)]
         if len(found) > most:
             raise Problem("too_many_files", f"more than {most:,} files")
     return found
 
 
-def _file(path: Path, name: str, budget: Budget, fatal: bool = False) -> Iterator[Item | Unread]:
+def _file(
+    path: str | Path, name: str, budget: Budget, fatal: bool = False
+) -> Iterator[Item | Unread]:
     """One file from disk, or the files in it if it is a zip.
 
     ``fatal``: it is all there is, so that its problem is the study's.
@@ -211,4 +219,4 @@ def _archive(stream: BinaryIO, size: int, budget: Budget, depth: int) -> Iterato
 
 
 def _is_clutter(name: str) -> bool:
-    return not _CLUTTER.isdisjoint(PurePosixPath(name).parts)
+    return not _CLUTTER.isdisjoint(name.split("/"))

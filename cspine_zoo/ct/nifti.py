@@ -15,13 +15,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from cspine_zoo.ct.canvas import AIR_HU, MAX_VOXELS, Canvas, write_hu
+from cspine_zoo.ct.canvas import MAX_VOXELS, Canvas
 from cspine_zoo.ct.codes import Problem
 from cspine_zoo.ct.elements import Buffer
 from cspine_zoo.ct.frames import MAX_FRAMES
 from cspine_zoo.ct.grid import FARTHEST_MM, STEP_MM, check_size
+from cspine_zoo.ct.rescale import AIR_HU, Rescale
 from cspine_zoo.ct.volume import Notice
-from cspine_zoo.ct.voxels import Voxels
+from cspine_zoo.ct.voxels import Kind, Voxels
 
 _TYPES: Final = {
     2: "u1",
@@ -70,8 +71,7 @@ AFFINE_TOLERANCE_MM: Final = 0.5
 class _Header:
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
-    slope: float
-    intercept: float
+    rescale: Rescale
     affine: NDArray[np.float64]
     notices: tuple[Notice, ...]
 
@@ -169,13 +169,26 @@ def read_nifti(data: Buffer, zipped: bool, voxels: Voxels) -> tuple[Canvas, list
     Raises:
         Problem: the file is not one 3D volume of HU with a known orientation.
     """
-    stream = _Stream(data, zipped)
+    try:
+        return _read(_Stream(data, zipped), voxels, np.int16)
+    except OverflowError:
+        return _read(_Stream(data, zipped), voxels, np.float32)
+
+
+def _read(stream: _Stream, voxels: Voxels, whole: Kind) -> tuple[Canvas, list[Notice]]:
+    """A volume; ``whole`` is the kind of number that whole HU are held as.
+
+    Raises:
+        OverflowError: HU are too high for that kind.
+        Problem: as for ``read_nifti``.
+    """
     header = _read_header(stream)
     columns, rows, slices = header.shape
     size = columns * rows * header.dtype.itemsize
     stream.check_size(size * slices)
-    canvas = Canvas.allocate(header.shape, header.affine, voxels)
-    bits = 64 if header.dtype.kind == "f" else header.dtype.itemsize * 8
+    rescale = header.rescale
+    kind = whole if rescale.whole else np.float32
+    canvas = Canvas.allocate(header.shape, header.affine, voxels, kind)
     broken, lowest, highest = 0, np.inf, -np.inf
     for k in range(slices):
         stored = np.frombuffer(stream.read(size), header.dtype).reshape(rows, columns)
@@ -183,10 +196,10 @@ def read_nifti(data: Buffer, zipped: bool, voxels: Voxels) -> tuple[Canvas, list
             finite = np.isfinite(stored)
             if not finite.all():
                 broken += finite.size - int(np.count_nonzero(finite))
-                stored = np.where(finite, stored, (AIR_HU - header.intercept) / header.slope)
+                stored = np.where(finite, stored, (AIR_HU - rescale.intercept) / rescale.slope)
         with canvas.slice(k) as out:
             with np.errstate(over="ignore"):  # what overflows is above MAX_HU
-                write_hu(out, stored, header.slope, header.intercept, bits)
+                rescale.write(out, stored)
             lowest, highest = min(lowest, float(out.min())), max(highest, float(out.max()))
     stream.finish()
     notices = list(header.notices)
@@ -313,7 +326,9 @@ def _checked(stream: _Stream, order: str, taken: int, layout: _Layout, placed: _
         raise Problem("not_hu", f"slope {slope:g} and intercept {intercept:g} give no HU")
     stream.read(int(offset) - taken)
     dtype = np.dtype(order + _TYPES[datatype])
-    return _Header(shape, dtype, float(slope), float(intercept), affine, tuple(notices))
+    bits = 0 if dtype.kind == "f" else dtype.itemsize * 8
+    rescale = Rescale(float(slope), float(intercept), bits, dtype.kind == "i")
+    return _Header(shape, dtype, rescale, affine, tuple(notices))
 
 
 def _spacing(affine: NDArray[np.float64]) -> NDArray[np.float64]:

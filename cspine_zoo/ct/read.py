@@ -59,7 +59,7 @@ def inspect_study(source: Source, *, series: str | int | None = None) -> Inspect
         UsageError: ``series`` names none of the study's series, or an argument has a wrong type.
     """
     ct = read_ct(source, series=series)
-    return Inspection(ct.report, ct.geometry, summarise(ct.hu))
+    return Inspection(ct.report, ct.geometry, summarise(ct.voxels))
 
 
 def _as_text(source: Source) -> str | list[str]:

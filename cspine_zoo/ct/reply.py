@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cspine_zoo.ct.codes import rejected
 from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.ct.rescale import HU
 from cspine_zoo.ct.volume import CTVolume, Notice, ReadReport, SeriesSummary, SkippedFile
 from cspine_zoo.errors import CSpineZooError, StudyRejected, UsageError
+
+_KINDS: Final = ("int16", "float32")
 
 
 @dataclass(frozen=True)
@@ -21,22 +23,31 @@ class Layout:
     """Where voxels lie in a block of memory.
 
     Attributes:
+        kind: of number, ``"int16"`` or ``"float32"``.
         offset: of the first voxel, in bytes.
         shape: voxels along each axis.
         strides: bytes from one voxel to the next along each axis.
     """
 
+    kind: str
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
-    def view(self, memory: memoryview) -> NDArray[np.float32]:
+    @classmethod
+    def of(cls, voxels: HU, offset: int) -> Layout:
+        """Of voxels, the first of which lies ``offset`` bytes into the block."""
+        return cls(str(voxels.dtype), offset, voxels.shape, voxels.strides)
+
+    def view(self, memory: memoryview) -> HU:
         """The voxels, not copied.
 
         Raises:
-            ValueError: they would lie outside the memory.
+            ValueError: they would lie outside the memory, or are not of a kind that HU are.
         """
-        return np.ndarray(self.shape, np.float32, memory, self.offset, self.strides)
+        if self.kind not in _KINDS:
+            raise ValueError("HU are int16 or float32")
+        return np.ndarray(self.shape, self.kind, memory, self.offset, self.strides)
 
 
 def write_volume(ct: CTVolume, layout: Layout) -> bytes:
@@ -78,10 +89,10 @@ def read_reply(reply: bytes, memory: memoryview, source: str) -> CTVolume:
     content = json.loads(reply)
     kind, values = content["kind"], content["values"]
     if kind == "volume":
-        hu = Layout(**_tuples(values["layout"])).view(memory)
-        i, j, k = hu.shape
+        voxels = Layout(**_tuples(values["layout"])).view(memory)
+        i, j, k = voxels.shape
         geometry = Geometry((i, j, k), np.array(values["affine"], np.float64))
-        return CTVolume(hu, geometry, _report(values["report"]))
+        return CTVolume(voxels, geometry, _report(values["report"]))
     if kind in ("rejected", "usage"):
         _refuse(StudyRejected if kind == "rejected" else UsageError, values)
     reason = f"the reader failed with {values['error']} in {values['place']}"

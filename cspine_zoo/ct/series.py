@@ -181,8 +181,8 @@ def _fidelity(file: DicomFile) -> tuple[bool, bool, str]:
 def _same(one: DicomFile, other: DicomFile) -> bool:
     """Bit by bit the same slices, whatever their identifiers."""
     return all(
-        (a.position, a.pixel_spacing_mm, a.slope, a.intercept, a.format)
-        == (b.position, b.pixel_spacing_mm, b.slope, b.intercept, b.format)
+        (a.position, a.pixel_spacing_mm, a.rescale, a.format)
+        == (b.position, b.pixel_spacing_mm, b.rescale, b.format)
         and b"".join(a.pixels) == b"".join(b.pixels)
         for a, b in zip(one.frames, other.frames, strict=True)
     )

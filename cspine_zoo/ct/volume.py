@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cspine_zoo.ct.geometry import Geometry
+from cspine_zoo.ct.rescale import HU
 
 
 @dataclass(frozen=True)
@@ -56,22 +58,36 @@ class CTVolume:
     """CT in Hounsfield units on a RAS-ordered grid.
 
     Attributes:
-        hu: float32, (I, J, K): I runs towards the patient's right, J anterior, K superior.
-        geometry: grid of ``hu``; its affine maps to RAS+ mm of the patient.
+        voxels: HU, (I, J, K): I runs towards the patient's right, J anterior, K superior; int16
+            where all are whole numbers of its range, else float32, with any strides.
+        geometry: grid of ``voxels``; its affine maps to RAS+ mm of the patient.
         report: which files were used and skipped, and what was noticed.
 
     Raises:
-        ValueError: ``hu`` is not float32, does not fit the geometry, or is not in RAS order.
+        ValueError: ``voxels`` are neither int16 nor float32, do not fit the geometry, or are not
+            in RAS order.
     """
 
-    hu: NDArray[np.float32]
+    voxels: HU
     geometry: Geometry
     report: ReadReport = field(default_factory=ReadReport)
 
     def __post_init__(self) -> None:
-        if self.hu.dtype != np.float32:
-            raise ValueError(f"hu must be float32, not {self.hu.dtype}")
-        if self.hu.shape != self.geometry.shape:
-            raise ValueError(f"hu has shape {self.hu.shape}, its geometry {self.geometry.shape}")
+        if self.voxels.dtype not in (np.int16, np.float32):
+            raise ValueError(f"HU must be int16 or float32, not {self.voxels.dtype}")
+        if self.voxels.shape != self.geometry.shape:
+            raise ValueError(
+                f"voxels have the shape {self.voxels.shape}, their geometry {self.geometry.shape}"
+            )
         if self.geometry.orientation != "RAS":
             raise ValueError(f"axes must run RAS, not {self.geometry.orientation}")
+
+    @cached_property
+    def hu(self) -> NDArray[np.float32]:
+        """All voxels as float32, with positive strides; made when it is first asked for.
+
+        It takes twice the memory of int16 voxels: what a part of the scan is enough for, and all
+        that reads any number, takes ``voxels``.
+        """
+        running = min(self.voxels.strides) > 0
+        return self.voxels.astype(np.float32, copy=not running)

@@ -9,14 +9,18 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+
+from cspine_zoo.ct.rescale import HU
 
 Shape = tuple[int, int, int]
 """Planes, rows, columns."""
 
+Kind = type[np.int16 | np.float32]
+"""Of number that HU are held as."""
+
 
 class Voxels(Protocol):
-    """Float32 planes that are written one at a time.
+    """Planes of HU that are written one at a time.
 
     Attributes:
         shared: whether a forked process writes into the same planes.
@@ -24,11 +28,11 @@ class Voxels(Protocol):
 
     shared: bool
 
-    def allocate(self, shape: Shape) -> NDArray[np.float32]:
+    def allocate(self, shape: Shape, kind: Kind) -> HU:
         """All planes, C-contiguous; they hold nothing yet."""
         ...
 
-    def plane(self, number: int) -> AbstractContextManager[NDArray[np.float32]]:
+    def plane(self, number: int) -> AbstractContextManager[HU]:
         """One plane to be written in full; it is stored unless an error leaves the block."""
         ...
 
@@ -48,15 +52,15 @@ class OwnMemory:
     shared = False
 
     def __init__(self) -> None:
-        self._planes: NDArray[np.float32] = np.empty((0, 0, 0), np.float32)
+        self._planes: HU = np.empty((0, 0, 0), np.float32)
 
-    def allocate(self, shape: Shape) -> NDArray[np.float32]:
+    def allocate(self, shape: Shape, kind: Kind) -> HU:
         """All planes, C-contiguous."""
-        self._planes = np.empty(shape, np.float32)
+        self._planes = np.empty(shape, kind)
         return self._planes
 
     @contextmanager
-    def plane(self, number: int) -> Iterator[NDArray[np.float32]]:
+    def plane(self, number: int) -> Iterator[HU]:
         """One plane, in place."""
         yield self._planes[number]
 
@@ -75,21 +79,21 @@ class SharedFile:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._planes: NDArray[np.float32] = np.empty((0, 0, 0), np.float32)
-        self._buffer: NDArray[np.float32] = np.empty((0, 0), np.float32)
+        self._planes: HU = np.empty((0, 0, 0), np.float32)
+        self._buffer: HU = np.empty((0, 0), np.float32)
 
-    def allocate(self, shape: Shape) -> NDArray[np.float32]:
+    def allocate(self, shape: Shape, kind: Kind) -> HU:
         """All planes, as a mapping of the file."""
-        size = int(np.prod(shape, dtype=np.int64)) * 4
+        size = int(np.prod(shape, dtype=np.int64)) * np.dtype(kind).itemsize
         with _out_of_memory():
             os.ftruncate(self._descriptor, size)
-            block = np.frombuffer(mmap.mmap(self._descriptor, size), np.float32)
-        self._planes = block.reshape(shape)
-        self._buffer = np.empty(shape[1:], np.float32)
+            memory = mmap.mmap(self._descriptor, size)
+        self._planes = np.ndarray(shape, kind, memory)
+        self._buffer = np.empty(shape[1:], kind)
         return self._planes
 
     @contextmanager
-    def plane(self, number: int) -> Iterator[NDArray[np.float32]]:
+    def plane(self, number: int) -> Iterator[HU]:
         """One plane, written to the file when the block ends; one block at a time."""
         yield self._buffer
         data, start = self._buffer.reshape(-1).view(np.uint8).data, number * self._buffer.nbytes
@@ -98,7 +102,7 @@ class SharedFile:
                 written = os.pwrite(self._descriptor, data, start)
                 data, start = data[written:], start + written
 
-    def offset(self, voxels: NDArray[np.float32]) -> int:
+    def offset(self, voxels: HU) -> int:
         """Byte of the file at which the first voxel of a view of these planes lies.
 
         Raises:

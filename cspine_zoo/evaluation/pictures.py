@@ -187,7 +187,9 @@ class _Painter:
         world = centre + x[None, :, None] * across + y[:, None, None] * down
         voxels = np.moveaxis(self.ct.geometry.to_voxel(world), -1, 0)
         low, high = _WINDOW_HU
-        hu = map_coordinates(self.ct.hu, voxels, order=1, mode="constant", cval=low)
+        hu = map_coordinates(
+            self.ct.voxels, voxels, output=np.float32, order=1, mode="constant", cval=low
+        )
         grey = ((hu - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8)
         pixels = np.repeat(grey[..., None], 3, axis=2)
         if self.labels is not None:

@@ -28,7 +28,7 @@ def body_box(ct: CTVolume) -> Box | None:
     """
     spacing = ct.geometry.spacing_mm
     steps = [max(1, int(_PROBE_MM / mm)) for mm in spacing]
-    tissue = ct.hu[:: steps[0], :: steps[1], :: steps[2]] > BODY_HU
+    tissue = ct.voxels[:: steps[0], :: steps[1], :: steps[2]] > BODY_HU
     box = []
     for axis in range(3):
         others = tuple(other for other in range(3) if other != axis)
@@ -39,5 +39,5 @@ def body_box(ct: CTVolume) -> Box | None:
         margin = int(np.ceil(_MARGIN_MM / spacing[axis]))
         start = int(planes[0]) * steps[axis] - margin
         stop = int(planes[-1] + 1) * steps[axis] + margin
-        box.append(slice(max(start, 0), min(stop, ct.hu.shape[axis])))
+        box.append(slice(max(start, 0), min(stop, ct.voxels.shape[axis])))
     return box[0], box[1], box[2]

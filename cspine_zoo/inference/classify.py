@@ -49,7 +49,7 @@ class Crops:
                 raise ValueError(f"{extent.level} has no voxels")
             mask = self._labels[extent.box] == LABEL_OF[extent.level]
             self._kept[key] = crop_in_box(
-                self._ct.hu, self._ct.geometry, extent.box, mask, preprocess
+                self._ct.voxels, self._ct.geometry, extent.box, mask, preprocess
             )
         return self._kept[key]
 

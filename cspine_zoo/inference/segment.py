@@ -142,7 +142,7 @@ def _prepare(ct: CTVolume, preprocess: Preprocess) -> tuple[NDArray[np.float32],
         raise no_cervical_spine()
     body = ct.geometry.cropped([s.start for s in box], [s.stop - s.start for s in box])
     grid = body.with_spacing(preprocess.spacing_mm)
-    return apply_window(resample(ct.hu[box], body, grid), preprocess.window), grid
+    return apply_window(resample(ct.voxels[box], body, grid), preprocess.window), grid
 
 
 def _network(model: ZooModel) -> Segmenter:

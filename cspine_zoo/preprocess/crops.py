@@ -61,7 +61,7 @@ class _Sampling:
 
 
 def vertebra_crop(
-    hu: NDArray[np.float32],
+    hu: NDArray[np.generic],
     geometry: Geometry,
     mask: NDArray[np.bool_],
     preprocess: Preprocess,
@@ -107,7 +107,7 @@ def bounding_box(mask: NDArray[np.bool_]) -> Box | None:
 
 
 def crop_in_box(
-    hu: NDArray[np.float32],
+    hu: NDArray[np.generic],
     geometry: Geometry,
     box: Box,
     mask: NDArray[np.bool_],

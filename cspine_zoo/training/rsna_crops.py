@@ -118,12 +118,12 @@ class RsnaCrops:
         marked: NDArray[np.bool_],
     ) -> VertebraRecord:
         """A level of a study: boxes on its mask say where it is broken, if any do."""
-        crop = crop_in_box(ct.hu, ct.geometry, box, mask, self.preprocess)
+        crop = crop_in_box(ct.voxels, ct.geometry, box, mask, self.preprocess)
         images = quantised(crop.images, self.preprocess.channels)
         if not row.level(level):
             return record(images, 0, level, row.uid, row.twin_of)
         cells = replace(self.preprocess, channels=("mask",), size_px=MAP_PX)
-        place = crop_in_box(ct.hu, ct.geometry, box, marked[box] & mask, cells)
+        place = crop_in_box(ct.voxels, ct.geometry, box, marked[box] & mask, cells)
         shares = place.images[:, 0]
         truth = slices_with_fracture(shares, place.field_mm)
         if not truth.any():

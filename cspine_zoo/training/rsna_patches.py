@@ -100,7 +100,7 @@ def _make_volume(row: StudyRow, segmentation: Path, path: Path, spacing_mm: Spac
     if used[0] > 1:
         # Annotators stop at some thoracic level: what lies below is bone without a label.
         labels[:, :, : used[0]] = UNKNOWN
-    hu = resample(ct.hu, ct.geometry, grid).round().astype(np.int16)
+    hu = resample(ct.voxels, ct.geometry, grid).round().astype(np.int16)
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
         np.savez_compressed(file, hu=hu, labels=labels)

@@ -128,10 +128,10 @@ def test_a_defect_of_the_reader_is_told_by_its_place_alone() -> None:
 
 def test_an_answer_cannot_point_outside_its_memory() -> None:
     for layout in (
-        Layout(8, (2, 2, 2), (16, 8, 4)),
-        Layout(0, (2, 2, 3), (16, 8, 4)),
-        Layout(-4, (1, 1, 1), (4, 4, 4)),
-        Layout(0, (2, 2, 2), (-16, 8, 4)),
+        Layout("float32", 8, (2, 2, 2), (16, 8, 4)),
+        Layout("float32", 0, (2, 2, 3), (16, 8, 4)),
+        Layout("float32", -4, (1, 1, 1), (4, 4, 4)),
+        Layout("float32", 0, (2, 2, 2), (-16, 8, 4)),
     ):
         with pytest.raises(ValueError, match=r"strides|negative|offset|buffer"):
             layout.view(memoryview(bytearray(32)))

@@ -74,7 +74,7 @@ def test_planes_land_where_they_belong(tmp_path):
     """Every plane, in any order, and none of one that failed."""
     with (tmp_path / "voxels").open("w+b") as file:
         shared = SharedFile(file.fileno())
-        planes = shared.allocate((5, 3, 4))
+        planes = shared.allocate((5, 3, 4), np.float32)
         for number in (4, 0, 2):
             with shared.plane(number) as plane:
                 plane[...] = number + 1
