@@ -2,8 +2,10 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# JOBS: test processes; each may hold a model, so two fit a small machine.
+# JOBS: test processes; each may hold a model, so two fit a small machine. A file stays with one of
+# them, which makes its fixtures once; in the order of the files the last ones are short.
 JOBS ?= 2
+BY_FILE := --dist loadfile --no-loadscope-reorder
 
 # OWNER: whom the published weights belong to on the Hub; MANIFEST and CARDS: what is updated.
 OWNER ?=
@@ -17,7 +19,7 @@ demo: $(STAMP) ## open the page, with a sample study that runs at once
 	$(BIN)/cspine-zoo demo
 
 test: $(STAMP) ## the default tests: loopback only, a few minutes
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) $(BY_FILE)
 
 # Browsers and installations want the machine for themselves, the other slow tests do not.
 ALONE := tests/demo tests/test_packaging.py

@@ -1,11 +1,17 @@
-"""What holds for every test: no network beyond this machine."""
+"""What holds for every test: no network beyond this machine, and a processor for each worker."""
 
 import ipaddress
+import os
 import socket
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the processors: threads of one would wait, spinning, for those of the other.
+    # Torch reads it when it is loaded, and processes that tests start inherit it.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _is_local(host: Any) -> bool:
