@@ -51,6 +51,18 @@ def rgb(colour: str) -> tuple[int, int, int]:
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
+def on(colour: str) -> str:
+    """Black or white, whichever reads better on a colour.
+
+    >>> on("#0072B2"), on("#E69F00")
+    ('#ffffff', '#000000')
+    """
+    linear = [(part / 255) ** 2.2 for part in rgb(colour)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    # Where the contrasts (L + .05) / .05 and 1.05 / (L + .05) of WCAG 2.2 are equal.
+    return "#ffffff" if luminance < 0.179 else "#000000"
+
+
 def variant_colours(chosen: Sequence[str], catalogue: Sequence[str]) -> dict[str, str]:
     """A colour for each chosen variant.
 

@@ -62,11 +62,11 @@ def timing_rows(
     rows = [
         {
             "Variant": short[prediction.model],
-            "Read": f"{prediction.seconds.read:.1f} s",
-            "Prepare": f"{prediction.seconds.prepare:.1f} s",
-            "Segment": f"{prediction.seconds.segment:.1f} s",
-            "Classify": f"{prediction.seconds.classify:.1f} s",
-            "Total": f"{prediction.seconds.total:.1f} s",
+            "Read": _seconds(prediction.seconds.read),
+            "Prepare": _seconds(prediction.seconds.prepare),
+            "Segment": _seconds(prediction.seconds.segment),
+            "Classify": _seconds(prediction.seconds.classify),
+            "Total": _seconds(prediction.seconds.total),
             "Device": f"{prediction.device}, {prediction.precision}",
         }
         for prediction in comparison.predictions
@@ -78,11 +78,19 @@ def timing_rows(
     return rows + [_memory_row(title, held) for title, held in kinds.items() if any(held.values())]
 
 
+def _seconds(value: float) -> str:
+    return f"{value:.1f}\N{NO-BREAK SPACE}s"
+
+
 def _memory_row(title: str, held: Mapping[str, int]) -> dict[str, str]:
     cells = {"Variant": title, "Read": "–"}
     for stage in ("prepare", "segment", "classify"):
-        cells[stage.capitalize()] = f"{held[stage] / 1e9:.2f} GB" if stage in held else "–"
-    return {**cells, "Total": f"{max(held.values()) / 1e9:.2f} GB", "Device": ""}
+        cells[stage.capitalize()] = _gigabytes(held[stage]) if stage in held else "–"
+    return {**cells, "Total": _gigabytes(max(held.values())), "Device": ""}
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:.2f}\N{NO-BREAK SPACE}GB"
 
 
 def metric_rows(metrics: Sequence[Any]) -> list[dict[str, str]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
 import cspine_zoo as cz
 from jobs import Report
+from own import Variant, ready
+from peaks import Peak, Peaks
 from shared import Shared
 
 T = TypeVar("T")
@@ -32,10 +34,15 @@ ON_THE_CPU: Final = Remark(
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A comparison, and what was noticed while it was made."""
+    """A comparison, and what was noticed while it was made.
+
+    Attributes:
+        peaks: memory by stage.
+    """
 
     comparison: cz.Comparison
     remarks: tuple[Remark, ...] = ()
+    peaks: Mapping[str, Peak] = field(default_factory=dict)
 
 
 def read(report: Report, source: Path, series: int | None) -> Shared[cz.CTVolume]:
@@ -44,13 +51,15 @@ def read(report: Report, source: Path, series: int | None) -> Shared[cz.CTVolume
     return Shared(cz.read_ct(source, series=series))
 
 
-def compare(report: Report, ct: cz.CTVolume, models: Sequence[str]) -> Outcome:
+def compare(report: Report, ct: cz.CTVolume, variants: Sequence[Variant]) -> Outcome:
     """Compare classifiers; on the processor if the graphics card is too small."""
+    peaks = Peaks(report)
 
     def run(device: str) -> cz.Comparison:
-        return cz.compare(ct, models, device=device, progress=report)
+        models = [ready(variant, device) for variant in variants]
+        return cz.compare(ct, models, device=device, progress=peaks.report)
 
-    return Outcome(*with_room(run))
+    return Outcome(*with_room(run), peaks.found)
 
 
 def with_room(run: Callable[[str], T]) -> tuple[T, tuple[Remark, ...]]:

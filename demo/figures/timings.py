@@ -6,7 +6,7 @@ from typing import Final
 import plotly.graph_objects as go
 
 import cspine_zoo as cz
-from palette import NEUTRAL, shade
+from palette import NEUTRAL, on, shade
 from verdict import short_names
 
 STAGE_TITLES: Final = {
@@ -47,7 +47,9 @@ def timings_figure(comparison: cz.Comparison, colours: Mapping[str, str], ink: s
             text=[f"{stage} {value:.1f} s" for value in values],
             textposition="inside",
             insidetextanchor="middle",
-            **({} if stage == "classify" else {"insidetextfont": {"color": ink}}),
+            insidetextfont={
+                "color": [on(colours[model]) for model in models] if stage == "classify" else ink
+            },
             marker={"color": fill, "line": {"width": 0}},
             hovertemplate="%{y}<br>%{text}<extra></extra>",
         )

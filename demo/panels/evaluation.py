@@ -29,9 +29,10 @@ from measured import (
     number,
     overview_rows,
 )
+from own import TASK
 from palette import variant_colours
 from panels.results import PLOT_CONFIG, page_ink
-from panels.run import HERE, TASK, catalogue
+from panels.run import HERE, catalogue
 
 _OF = {"patient": "Patients", "vertebra": "Vertebrae C1 to C7 together"}
 

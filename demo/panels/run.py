@@ -12,12 +12,13 @@ from cases import Case
 from figures.timings import STAGE_TITLES
 from layout import spine_layout
 from markup import show_failure, show_notices
+from own import TASK
 from panels.link import show_link
+from panels.weights import VARIANTS, own_weights, show_own_weights
 from pointing import boldest, most_suspicious, strongest_point
 from state import Study, Visit, engine, point_crosshair, visit
 from viewer import Look, data_uri, strip_jpeg
 
-TASK: Final = "fracture-classification"
 HERE: Final = ("bundled", "cached")
 """States of a row whose weights need no network."""
 
@@ -33,24 +34,8 @@ def show_run() -> None:
     memory = visit()
     _place_result(memory)
     st.subheader("Variants", anchor=False)
-    states = {row.name: row.available for row in cz.list_models(task=TASK)}
-    names = catalogue()
-    if not names:
-        st.info(
-            "No classifier of this zoo has weights here. The page “Models” says how to get them."
-        )
-        return
-    chosen = st.multiselect(
-        "Variants to compare",
-        names,
-        default=[name for name in names if states[name] in HERE],
-        format_func=lambda name: name if states[name] in HERE else f"{name} (to be downloaded)",
-        key="variants",
-        persist_state="session",
-        label_visibility="collapsed",
-        placeholder="Choose two or more",
-        wrap=True,
-    )
+    chosen = _choose()
+    show_own_weights()
     if len(chosen) == 1:
         st.caption("One variant alone has nothing to be compared with; choose two or more.")
     st.button(
@@ -64,6 +49,32 @@ def show_run() -> None:
     )
     _show_outcome(memory, chosen)
     show_link(memory)
+
+
+def _choose() -> list[str]:
+    """Models of the zoo, and what this session brought."""
+    states = {row.name: row.available for row in cz.list_models(task=TASK)}
+    zoo, own = catalogue(), own_weights()
+    here = [name for name in zoo if states[name] in HERE]
+    if not zoo:
+        st.info(
+            "No classifier of this zoo has weights here. The page “Models” says how to get them."
+        )
+    if not zoo and not own:
+        return []
+    names = [*zoo, *own]
+    st.session_state[VARIANTS] = [n for n in st.session_state.get(VARIANTS, here) if n in names]
+    chosen: list[str] = st.multiselect(
+        "Variants to compare",
+        names,
+        format_func=lambda name: name if name in (*here, *own) else f"{name} (to be downloaded)",
+        key=VARIANTS,
+        persist_state="session",
+        label_visibility="collapsed",
+        placeholder="Choose two or more",
+        wrap=True,
+    )
+    return chosen
 
 
 def _show_outcome(memory: Visit, chosen: list[str]) -> None:
@@ -81,7 +92,9 @@ def _start(memory: Visit, names: list[str]) -> None:
     study = memory.study
     if study is None:
         return
-    ticket = engine().running.submit(work.compare, study.shared, tuple(names))
+    own = own_weights()
+    variants = tuple(own.get(name, name) for name in names)
+    ticket = engine().running.submit(work.compare, study.shared, variants)
     # A case of its own: who follows the link of the last run keeps seeing that one.
     case = Case(linked=True, study=study, run=ticket)
     memory.take(case)

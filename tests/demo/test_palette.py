@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from palette import LEVEL_COLOURS, VARIANT_COLOURS, rgb
+from palette import LEVEL_COLOURS, VARIANT_COLOURS, on, rgb
 
 Vector = NDArray[np.float64]
 
@@ -96,3 +96,8 @@ def test_neighbouring_vertebrae_can_be_told_apart(vision: str) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_variants_stand_out_from_the_page(page: str) -> None:
     assert all(contrast(colour, page) > 2 for colour in VARIANT_COLOURS)
+
+
+@pytest.mark.parametrize("colour", VARIANT_COLOURS)
+def test_words_on_a_colour_can_be_read(colour: str) -> None:
+    assert contrast(on(colour), colour) > 4.5  # WCAG 2.2, AA

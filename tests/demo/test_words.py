@@ -119,23 +119,23 @@ def test_timings_name_the_device_and_the_memory_where_it_was_measured() -> None:
     rows = timing_rows(comparison())
     assert len(rows) == 3
     assert rows[0]["Device"] == "cpu, float32"
-    assert rows[0]["Segment"] == "3.2 s"
+    assert rows[0]["Segment"] == "3.2\xa0s"
     held = {"prepare": Peak(1_000_000_000), "segment": Peak(2_500_000_000)}
     memory = timing_rows(comparison(), held)[3:]
     assert memory == [
         {
             "Variant": "Most memory",
             "Read": "–",
-            "Prepare": "1.00 GB",
-            "Segment": "2.50 GB",
+            "Prepare": "1.00\xa0GB",
+            "Segment": "2.50\xa0GB",
             "Classify": "–",
-            "Total": "2.50 GB",
+            "Total": "2.50\xa0GB",
             "Device": "",
         }
     ]
     with_card = timing_rows(comparison(), {"segment": Peak(1, 5_000_000_000)})
     assert [row["Variant"] for row in with_card[3:]] == ["Most memory", "On the card"]
-    assert with_card[-1]["Segment"] == "5.00 GB"
+    assert with_card[-1]["Segment"] == "5.00\xa0GB"
 
 
 @pytest.mark.parametrize(
