@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 import cspine_zoo as cz
-from viewer import Box
+from plane import Box
 
 # From the centroid of the outermost vertebra, along x, y and z: half the widest level and the
 # soft tissue beside it; spinous processes behind; the skull base above and T1 below.
@@ -47,6 +47,15 @@ def strongest_point(
         strongest = max(scores, key=lambda s: (s.weight or 0.0) * (s.probability or 1.0))
         z = strongest.position_mm
     return x, y, z
+
+
+def peak_mm(found: cz.SensitivityMap) -> tuple[float, float, float] | None:
+    """World point at which a map is highest; None if it is empty."""
+    if not found.values.any():
+        return None
+    place, row, column = np.unravel_index(int(found.values.argmax()), found.values.shape)
+    x, y, z = found.geometry.to_world([float(column), float(row), float(place)])
+    return float(x), float(y), float(z)
 
 
 def neck_box(comparison: cz.Comparison, geometry: cz.Geometry) -> Box | None:

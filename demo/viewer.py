@@ -1,4 +1,4 @@
-"""Slices of a CT as small pictures: window, vertebra overlay, crosshair, orientation letters."""
+"""Slices of a CT as small pictures: window, vertebrae, and maps over them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import base64
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from scipy.ndimage import map_coordinates
 
 import cspine_zoo as cz
+from heat import Layer, paint_layer
+from marks import Boxed, draw_findings, draw_letters
 from palette import LEVEL_COLOURS, rgb
+from plane import SIDE_PX, Box, View
 
-Plane = Literal["axial", "coronal", "sagittal"]
-Voxel = tuple[int, int, int]
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-"""First voxel and the one behind the last, along I, J and K."""
 Bytes2D = NDArray[np.uint8]
 
 WINDOWS: Final[Mapping[str, tuple[float, float]]] = {
@@ -28,22 +27,10 @@ WINDOWS: Final[Mapping[str, tuple[float, float]]] = {
     "Soft tissue": (40.0, 400.0),
 }
 
-# Axes of the array that run along the picture's columns and rows. All three run backwards, so
-# that the picture is radiological: the patient's right is on the left, anterior is on top of an
-# axial and on the left of a sagittal slice, and the head is up.
-_AXES: Final[Mapping[Plane, tuple[int, int]]] = {
-    "axial": (0, 1),
-    "coronal": (0, 2),
-    "sagittal": (1, 2),
-}
-_LETTERS: Final[Mapping[Plane, tuple[str, str, str, str]]] = {
-    "axial": ("R", "L", "A", "P"),
-    "coronal": ("R", "L", "S", "I"),
-    "sagittal": ("A", "P", "S", "I"),
-}
-_SIDE_PX: Final = 512
-_QUALITY: Final = 82
-_CROSSHAIR: Final = (255, 235, 59)
+_QUALITIES: Final = (82, 70, 55, 40)
+PICTURE_BYTES: Final = 28 * 1024
+"""Aim for one picture: a step of a slider may send 40 KiB, the page around the picture included.
+JPEG gets coarser where a noisy slice would be larger."""
 
 
 @dataclass(frozen=True)
@@ -53,64 +40,59 @@ class Look:
     Attributes:
         window: a key of ``WINDOWS``.
         opacity: of the vertebra overlay, 0 to 1.
-        crosshair: whether its lines are drawn.
         box: the part of the study to show; None for all of it.
     """
 
     window: str = "Bone"
     opacity: float = 0.35
-    crosshair: bool = True
     box: Box | None = None
 
 
-def across(plane: Plane) -> int:
-    """The array axis that a plane's slider moves along."""
-    return 3 - sum(_AXES[plane])
+@dataclass(frozen=True)
+class Over:
+    """What models say about places, to be drawn over the slices.
+
+    Attributes:
+        layers: maps, the first one below.
+        findings: regions with their scores.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    findings: tuple[Boxed, ...] = ()
+
+
+NOTHING: Final = Over()
 
 
 def plane_jpeg(
-    ct: cz.CTVolume, labels: NDArray[np.uint8] | None, plane: Plane, at: Voxel, look: Look
+    ct: cz.CTVolume,
+    labels: NDArray[np.uint8] | None,
+    view: View,
+    look: Look,
+    over: Over = NOTHING,
 ) -> bytes:
-    """One slice through ``at`` as a JPEG, its sides in the proportion of the patient.
+    """One slice as a square JPEG, without crosshair: what stays while others move is not resent.
 
     Args:
         ct: the study.
         labels: vertebra labels on the study's grid, or None for no overlay.
-        plane: which way to cut.
-        at: crosshair, in voxels.
-        look: window, opacity and crosshair.
+        view: the plane and what of it is shown.
+        look: window and opacity.
+        over: maps and findings.
     """
-    columns, rows = _AXES[plane]
-    box = _shown(ct.geometry.shape, at, look.box)
-    cut: list[Any] = [slice(*extent) for extent in box]
-    cut[across(plane)] = at[across(plane)]
-    grey = windowed(_upright(ct.hu[tuple(cut)]), look.window)
-    marks = None if labels is None else _upright(labels[tuple(cut)])
-    spacing = ct.geometry.spacing_mm
-    height_mm, width_mm = grey.shape[0] * spacing[rows], grey.shape[1] * spacing[columns]
-    scale = _SIDE_PX / max(height_mm, width_mm)
-    size = (max(1, round(width_mm * scale)), max(1, round(height_mm * scale)))
-    picture = _blend(grey, marks, size, look.opacity)
-    if look.crosshair:
-        x = (box[columns][1] - 0.5 - at[columns]) * spacing[columns] * scale
-        y = (box[rows][1] - 0.5 - at[rows]) * spacing[rows] * scale
-        _draw_crosshair(picture, x, y)
-    # A square for all three planes, so that they and their sliders stand in line.
-    square = Image.new("RGB", (_SIDE_PX, _SIDE_PX))
-    square.paste(picture, ((_SIDE_PX - size[0]) // 2, (_SIDE_PX - size[1]) // 2))
-    _draw_letters(square, _LETTERS[plane])
-    return _jpeg(square)
-
-
-def _shown(shape: Voxel, at: Voxel, box: Box | None) -> Box:
-    """The box within the study, stretched where the crosshair has left it."""
-    i, j, k = (
-        (max(0, min(start, place)), min(size, max(stop, place + 1)))
-        for (start, stop), size, place in zip(
-            box or ((0, shape[0]), (0, shape[1]), (0, shape[2])), shape, at, strict=True
-        )
-    )
-    return i, j, k
+    grey = windowed(view.cut(ct.voxels), look.window)
+    marks = None if labels is None else view.cut(labels)
+    picture = _blend(grey, marks, view.size_px, look.opacity)
+    square = Image.new("RGB", (SIDE_PX, SIDE_PX))
+    square.paste(picture, view.corner_px)
+    if over.layers:
+        pixels = np.asarray(square, dtype=np.float32).copy()
+        for layer in over.layers:
+            paint_layer(pixels, view, layer)
+        square = Image.fromarray(pixels.astype(np.uint8))
+    draw_findings(square, view, over.findings)
+    draw_letters(square, view.plane)
+    return _jpeg(square, PICTURE_BYTES)
 
 
 @dataclass(frozen=True)
@@ -159,7 +141,7 @@ def strip_jpeg(
     )
     world = np.stack(np.broadcast_arrays(x[:, None], y[None, :], z[:, None]), axis=-1)
     voxel = np.moveaxis(ct.geometry.to_voxel(world), -1, 0)
-    hu = map_coordinates(ct.hu, voxel, order=1, mode="constant", cval=-1024.0)
+    hu = map_coordinates(ct.voxels, voxel, np.float32, order=1, mode="constant", cval=-1024.0)
     marks = None if labels is None else map_coordinates(labels, voxel, order=0, mode="constant")
     grey = windowed(hu, look.window)
     picture = _blend(grey, marks, (n_columns, n_rows), look.opacity)
@@ -171,17 +153,12 @@ def data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode("ascii")
 
 
-def windowed(hu: NDArray[np.floating[Any]], window: str) -> Bytes2D:
+def windowed(hu: NDArray[Any], window: str) -> Bytes2D:
     """HU as grey from 0 to 255 under a window of ``WINDOWS``."""
     level, width = WINDOWS[window]
     grey = (hu - (level - width / 2)) * (255 / width)
     scaled: Bytes2D = np.clip(grey, 0, 255).astype(np.uint8)
     return scaled
-
-
-def _upright(cut: NDArray[Any]) -> NDArray[Any]:
-    """Columns of the array become columns of the picture, both running as radiology shows them."""
-    return cut.T[::-1, ::-1]
 
 
 def _blend(
@@ -213,35 +190,11 @@ def _outline(label: Bytes2D) -> NDArray[np.bool_]:
     return edge & (label > 0)
 
 
-def _draw_crosshair(picture: Image.Image, x: float, y: float) -> None:
-    """Two hair lines with a gap, so that what they point at is not covered."""
-    draw, gap = ImageDraw.Draw(picture), 9
-    width, height = picture.size
-    for start, stop in (((0, y), (x - gap, y)), ((x + gap, y), (width, y))):
-        if start[0] < stop[0]:
-            draw.line((*start, *stop), fill=_CROSSHAIR)
-    for start, stop in (((x, 0), (x, y - gap)), ((x, y + gap), (x, height))):
-        if start[1] < stop[1]:
-            draw.line((*start, *stop), fill=_CROSSHAIR)
-
-
-def _draw_letters(picture: Image.Image, letters: tuple[str, str, str, str]) -> None:
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(24)
-    width, height = picture.size
-    left, right, top, bottom = letters
-    places = (
-        (left, (8, height / 2), "lm"),
-        (right, (width - 8, height / 2), "rm"),
-        (top, (width / 2, 6), "mt"),
-        (bottom, (width / 2, height - 6), "mb"),
-    )
-    for letter, place, anchor in places:
-        draw.text(
-            place, letter, (255, 255, 255), font, anchor, stroke_width=2, stroke_fill=(0, 0, 0)
-        )
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=_QUALITY)
+def _jpeg(picture: Image.Image, aim_bytes: int | None = None) -> bytes:
+    """The picture, in the best of the qualities that meets the aim, or in the last of them."""
+    for quality in _QUALITIES:
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=quality)
+        if aim_bytes is None or buffer.tell() <= aim_bytes:
+            break
     return buffer.getvalue()

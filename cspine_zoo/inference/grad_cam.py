@@ -171,7 +171,7 @@ def _network(model: ZooModel) -> SliceClassifier:
 def _vertebra_slopes(network: SliceClassifier, images: Tensor) -> Tensor:
     """Gradient (S, F) of the logit for the encoder's features of images (S, C, H, W)."""
     with running(images.device, FLOAT32):
-        seen = network.encoder(images[None])
+        seen: Tensor = network.encoder(images[None])
     with _differentiating():
         features = seen.clone().requires_grad_()  # what is computed without gradients has none
         (slopes,) = torch.autograd.grad(network.score(features).logit[0], features)

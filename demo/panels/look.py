@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import streamlit as st
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 import cspine_zoo as cz
 from figures.attention import attention_figure
+from marks import crosshair_html, outline_px
 from markup import legend
 from palette import LEVEL_COLOURS
+from panels.explain import ask_sensitivity, heat_layer, show_findings, show_meaning
 from panels.results import PLOT_CONFIG, colours_of, page_ink
+from plane import Plane, View, across
 from pointing import most_suspicious, neck_box
 from state import SLIDERS, Study, crosshair, point_crosshair, visit
-from viewer import WINDOWS, Box, Look, Plane, across, plane_jpeg
+from viewer import WINDOWS, Look, Over, plane_jpeg
 
 _PLANES: Final[tuple[tuple[Plane, str], ...]] = (
     ("axial", "feet → head"),
@@ -25,41 +29,110 @@ _PLANES: Final[tuple[tuple[Plane, str], ...]] = (
 _LABEL_NAMES: Final = (*cz.LEVELS, "T1 and below")
 _ALL: Final = "All"
 
+# The crosshair lies over its picture, so that a step sends the one picture that changes.
+_STYLE: Final = """
+<style>
+[class*="st-key-plane_"] { position: relative; }
+[class*="st-key-plane_"] .stElementContainer:has(.crosshair) {
+  position: absolute; inset: 0; pointer-events: none; }
+.crosshair { position: relative; width: 100%; aspect-ratio: 1; }
+.crosshair i { position: absolute; background: #ffeb3b; }
+.crosshair .across { height: 1px; margin-top: -.5px; }
+.crosshair .down { width: 1px; margin-left: -.5px; }
+.ramp { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .5rem; font-size: .9rem; }
+.ramp .band { width: 7rem; height: .8rem; border-radius: 3px; background-color: #000; }
+</style>
+"""
+
 
 @st.fragment
 def show_planes() -> None:
     """Axial, coronal and sagittal through one crosshair; only this part reruns on a step."""
     memory = visit()
-    study = memory.study
+    study, comparison = memory.study, memory.comparison
     if study is None:
         return
     st.subheader("Look", anchor=False)
-    label_map = memory.comparison.label_map if memory.comparison else None
-    labels = None if label_map is None else label_map.labels
-    box = neck_box(memory.comparison, study.ct.geometry) if memory.comparison else None
-    look = _choose_look(labels is not None, box)
-    for column, (plane, direction) in zip(st.columns(3), _PLANES, strict=True):
-        axis = across(plane)
-        with column:
-            # The slider is drawn below the picture but must be read before it is made.
-            picture = st.container()
-            st.slider(
-                f"{plane.capitalize()} slice, {direction}",
-                0,
-                study.ct.geometry.shape[axis] - 1,
-                key=SLIDERS[axis],
-                persist_state="session",
-            )
-            with picture:
-                st.image(
-                    plane_jpeg(study.ct, labels, plane, crosshair(), look),
-                    width="stretch",
-                    alt=f"{plane} slice through the crosshair",
+    st.html(_STYLE)
+    # What is drawn over the pictures is chosen above and below them, and must be known first.
+    controls, pictures, under = st.container(), st.container(), st.container()
+    with controls:
+        look, lines = _choose_look(study, comparison)
+        over = Over() if comparison is None else _choose_heat(comparison)
+    with under:
+        _show_readout(study, comparison)
+        if comparison is not None:
+            show_findings(comparison)
+            layer = ask_sensitivity(comparison)
+            if layer is not None:
+                show_meaning(comparison, layer)
+                over = Over((*over.layers, layer), over.findings)
+    with pictures:
+        for column, (plane, direction) in zip(st.columns(3), _PLANES, strict=True):
+            view = View(plane, study.ct.geometry, crosshair(), look.box)
+            with column:
+                _show_plane(study, comparison, view, (look, over), lines)
+                axis = across(plane)
+                st.slider(
+                    f"{plane.capitalize()} slice, {direction}",
+                    0,
+                    study.ct.geometry.shape[axis] - 1,
+                    key=SLIDERS[axis],
+                    persist_state="session",
                 )
-    _show_readout(study, labels)
 
 
-def _choose_look(overlay: bool, box: Box | None) -> Look:
+def _show_plane(
+    study: Study,
+    comparison: cz.Comparison | None,
+    view: View,
+    looks: tuple[Look, Over],
+    lines: bool,
+) -> None:
+    labels = _labels(comparison)
+    with st.container(key=f"plane_{view.plane}"):
+        jpeg = _drawn(study, comparison, view, looks)
+        st.image(jpeg, width="stretch", alt=picture_text(view, labels, looks[1]))
+        if lines:
+            st.html(crosshair_html(view))
+
+
+def _drawn(
+    study: Study, comparison: cz.Comparison | None, view: View, looks: tuple[Look, Over]
+) -> bytes:
+    """The picture, drawn only if it is another one than at the last step."""
+    look, over = looks
+    kept: WeakKeyDictionary[object, dict[Plane, tuple[object, bytes]]] = (
+        st.session_state.setdefault("drawn", WeakKeyDictionary())
+    )
+    pictures = kept.setdefault(comparison or study.ct, {})
+    layers = tuple((layer.name, layer.opacity) for layer in over.layers)
+    key = (view.slice_index, view.box, look, layers, len(over.findings))
+    if view.plane not in pictures or pictures[view.plane][0] != key:
+        jpeg = plane_jpeg(study.ct, _labels(comparison), view, look, over)
+        pictures[view.plane] = (key, jpeg)
+    return pictures[view.plane][1]
+
+
+def picture_text(view: View, labels: NDArray[np.uint8] | None, over: Over) -> str:
+    """What a picture shows, for those who do not see it: plane, slice, levels, what lies over."""
+    count = view.geometry.shape[across(view.plane)]
+    text = f"{view.plane} slice {view.slice_index + 1} of {count}"
+    if labels is not None:
+        levels = [_LABEL_NAMES[n - 1] for n in np.unique(view.cut(labels)).tolist() if n]
+        text += f" through {', '.join(levels) or 'no vertebra'}"
+    met = [f for f in over.findings if outline_px(view, f.box_mm) is not None]
+    parts = [f"finding {f.level} {f.score:.2f}" for f in met]
+    parts += [layer.name for layer in over.layers if layer.opacity > 0]
+    return "; ".join([text, *parts])
+
+
+def _labels(comparison: cz.Comparison | None) -> NDArray[np.uint8] | None:
+    return comparison.label_map.labels if comparison and comparison.label_map else None
+
+
+def _choose_look(study: Study, comparison: cz.Comparison | None) -> tuple[Look, bool]:
+    box = neck_box(comparison, study.ct.geometry) if comparison else None
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         window = st.segmented_control(
             "Window",
@@ -76,20 +149,33 @@ def _choose_look(overlay: bool, box: Box | None) -> Look:
             35,
             key="opacity",
             persist_state="session",
-            disabled=not overlay,
+            disabled=_labels(comparison) is None,
             width=260,
         )
         lines = st.toggle("Crosshair", value=True, key="lines", persist_state="session")
         near = st.toggle(
             "Neck only", value=True, key="near", persist_state="session", disabled=box is None
         )
-    return Look(window, opacity / 100, lines, box if near else None)
+    return Look(window, opacity / 100, box if near else None), lines
 
 
-def _show_readout(study: Study, labels: NDArray[np.uint8] | None) -> None:
-    at = crosshair()
+def _choose_heat(comparison: cz.Comparison) -> Over:
+    """Heat and boxes where a localizer ran; without one there is nothing to choose."""
+    if not comparison.heat:
+        return Over()
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        opacity = st.slider(
+            "Fracture heat, %", 0, 100, 60, key="heat", persist_state="session", width=260
+        )
+        boxes = st.toggle("Finding boxes", value=True, key="boxes", persist_state="session")
+    findings = comparison.predictions[0].findings if boxes else ()
+    return Over((heat_layer(comparison, opacity / 100),), findings)
+
+
+def _show_readout(study: Study, comparison: cz.Comparison | None) -> None:
+    labels, at = _labels(comparison), crosshair()
     x, y, z = (float(value) for value in study.ct.geometry.to_world([float(n) for n in at]))
-    hu = float(study.ct.hu[at])
+    hu = float(study.ct.voxels[at])
     text = f"**{hu:.0f} HU** at the crosshair, voxel {at}, x {x:.1f}, y {y:.1f}, z {z:.1f} mm"
     if labels is not None:
         value = int(labels[at])
