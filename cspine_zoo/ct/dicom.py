@@ -35,6 +35,8 @@ CT_CLASSES: Final = (
 """CT, Enhanced CT, Legacy Converted Enhanced CT Image Storage (PS3.4 annex B.5)."""
 
 _SYNTAX, _STORAGE = 0x0010, 0x0002  # elements of group 2
+_META: Final = struct.Struct("<HH2sH")
+_LONG_META: Final = (b"OB", b"UN", b"OW", b"UT")
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _CAPTURE_CLASSES = "1.2.840.10008.5.1.4.1.1.7"
 
@@ -116,10 +118,12 @@ def _file_meta(data: Buffer) -> tuple[str, str, int]:
     position = 132 if bytes(data[128:132]) == b"DICM" else 0
     uids = {_SYNTAX: "", _STORAGE: ""}
     # The group length is often wrong, so the group is left where another one begins.
-    while position + 8 <= len(data) and bytes(data[position : position + 2]) == b"\x02\x00":
-        _, element, vr, length = struct.unpack_from("<HH2sH", data, position)
+    while position + 8 <= len(data):
+        group, element, vr, length = _META.unpack_from(data, position)
+        if group != 2:
+            break
         position += 8
-        if vr in (b"OB", b"UN", b"OW", b"UT"):
+        if vr in _LONG_META:
             if position + 4 > len(data):
                 break
             (length,) = struct.unpack_from("<I", data, position)

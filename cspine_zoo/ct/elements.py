@@ -144,15 +144,16 @@ class Walk:
         self._left -= 1
         if position > self._limit or self._left < 0:
             raise Problem("header_too_large", "the header is longer than any real one")
-        length_at = _LENGTHS[encoding.little].unpack_from
         group, element, vr, short = _HEADS[encoding.little].unpack_from(self._data, position)
         tag = group << 16 | element
         # Delimiters never carry a VR, and some writers drop it from single elements.
-        if not encoding.explicit or group == 0xFFFE or vr not in KNOWN_VRS:
+        carried = encoding.explicit and group != 0xFFFE
+        if carried and vr in _SHORT:
+            return tag, vr, short, position + 8
+        length_at = _LENGTHS[encoding.little].unpack_from
+        if not carried or vr not in _LONG:
             (length,) = length_at(self._data, position + 4)
             return tag, b"", length, position + 8
-        if vr not in _LONG:
-            return tag, vr, short, position + 8
         if position + 12 > stop:
             raise Problem("truncated", f"the file ends inside element {name(tag)}")
         (length,) = length_at(self._data, position + 8)

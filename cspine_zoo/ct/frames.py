@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from cspine_zoo.ct import tags
@@ -175,6 +176,7 @@ def _place(groups: list[DataSet], form: PixelFormat) -> Place:
     return position, _unit_vectors(orientation), spacing, rescale
 
 
+@lru_cache(maxsize=64)  # slices of a series share it
 def _unit_vectors(orientation: tuple[float, ...]) -> tuple[float, ...]:
     row, column = orientation[:3], orientation[3:]
     lengths = math.hypot(*row), math.hypot(*column)

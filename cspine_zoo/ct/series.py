@@ -220,6 +220,8 @@ def _alike(files: Sequence[DicomFile]) -> list[list[DicomFile]]:
 def _fits(one: Frame, other: Frame) -> bool:
     if (one.format.rows, one.format.columns) != (other.format.rows, other.format.columns):
         return False
+    if (one.pixel_spacing_mm, one.orientation) == (other.pixel_spacing_mm, other.orientation):
+        return True  # as nearly all do
     spacing = zip(one.pixel_spacing_mm, other.pixel_spacing_mm, strict=True)
     directions = zip(one.orientation, other.orientation, strict=True)
     return all(abs(a - b) <= 1e-4 * b for a, b in spacing) and all(

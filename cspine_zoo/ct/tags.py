@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import lru_cache
 from typing import Final
 
 from cspine_zoo.ct.codes import Problem
@@ -69,9 +70,12 @@ def broken(keyword: str) -> Problem:
 
 def texts(dataset: DataSet, keyword: str) -> tuple[str, ...]:
     """Values of a text element, without padding; empty if the element is missing or empty."""
-    raw = dataset.values.get(TAGS[keyword], b"")
+    return _parts(bytes(dataset.values.get(TAGS[keyword], b"")))
+
+
+def _parts(raw: bytes) -> tuple[str, ...]:
     # Every text tag above is of a VR that the default character set covers, or only compared.
-    text = bytes(raw).decode("latin-1").strip(" \0\t\r\n")
+    text = raw.decode("latin-1").strip(" \0\t\r\n")
     if "\\" not in text:
         return (text,) if text else ()
     return tuple(part.strip(" \0") for part in text.split("\\"))
@@ -89,16 +93,20 @@ def floats(dataset: DataSet, keyword: str, count: int) -> tuple[float, ...]:
     Raises:
         Problem: missing, or not such numbers.
     """
-    parts = texts(dataset, keyword)
-    if not parts:
-        raise missing(keyword)
     try:
-        values = tuple(float(part) for part in parts)
+        values = _decimals(bytes(dataset.values.get(TAGS[keyword], b"")))
     except ValueError:
         raise broken(keyword) from None
+    if not values:
+        raise missing(keyword)
     if len(values) != count or not all(map(math.isfinite, values)):
         raise broken(keyword)
     return values
+
+
+@lru_cache(maxsize=64)  # slices of a series share all of them but their position
+def _decimals(raw: bytes) -> tuple[float, ...]:
+    return tuple(map(float, _parts(raw)))
 
 
 def integer(dataset: DataSet, keyword: str, default: int | None = None) -> int:
