@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import cspine_zoo as cz
 from jobs import Report, Ticket
+from own import Variant, ready
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ Memory = WeakKeyDictionary[cz.Comparison, Answers]
 
 
 def explain(
-    report: Report, ct: cz.CTVolume, comparison: cz.Comparison, question: Question
+    report: Report, ct: cz.CTVolume, comparison: cz.Comparison, variant: Variant, level: str
 ) -> cz.SensitivityMap:
     """Map one variant's score of one vertebra; runs in a worker.
 
     On the processor: one vertebra takes a second or so there, and a graphics card is left to runs.
     """
     report("explain", 0.0)
-    return cz.grad_cam(ct, comparison, question.model, question.level, device="cpu")
+    return cz.grad_cam(ct, comparison, ready(variant, "cpu"), level, device="cpu")

@@ -51,13 +51,15 @@ def read(report: Report, source: Path, series: int | None) -> Shared[cz.CTVolume
     return Shared(cz.read_ct(source, series=series))
 
 
-def compare(report: Report, ct: cz.CTVolume, variants: Sequence[Variant]) -> Outcome:
+def compare(
+    report: Report, ct: cz.CTVolume, variants: Sequence[Variant], localizer: str | None = None
+) -> Outcome:
     """Compare classifiers; on the processor if the graphics card is too small."""
     peaks = Peaks(report)
 
     def run(device: str) -> cz.Comparison:
         models = [ready(variant, device) for variant in variants]
-        return cz.compare(ct, models, device=device, progress=peaks.report)
+        return cz.compare(ct, models, localizer=localizer, device=device, progress=peaks.report)
 
     return Outcome(*with_room(run), peaks.found)
 

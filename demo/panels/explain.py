@@ -12,6 +12,7 @@ import cspine_zoo as cz
 from heat import RAMPS, Kind, Layer, Region
 from markup import show_failure
 from panels.run import catalogue
+from panels.weights import own_weights
 from pointing import boldest, most_suspicious, peak_mm
 from sensitivity import Answers, Memory, Question, explain
 from state import engine, point_crosshair, visit
@@ -58,7 +59,7 @@ def show_findings(comparison: cz.Comparison) -> None:
 def ask_sensitivity(comparison: cz.Comparison) -> Layer | None:
     """Choice of variant and vertebra, and the map once it was asked for and is there."""
     levels = [v.level for v in comparison.predictions[0].vertebrae if v.found]
-    known = set(catalogue())
+    known = {*catalogue(), *own_weights()}
     models = [model for model in comparison.models() if model in known]
     if not levels or not models:
         return None
@@ -139,7 +140,10 @@ def _ask(question: Question) -> None:
     memory = visit()
     if memory.study is None or memory.comparison is None:
         return
-    ticket = engine().running.submit(explain, memory.study.shared, memory.comparison, question)
+    variant = own_weights().get(question.model, question.model)
+    ticket = engine().running.submit(
+        explain, memory.study.shared, memory.comparison, variant, question.level
+    )
     _answers(memory.comparison).awaited = (question, ticket)
 
 

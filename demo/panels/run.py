@@ -14,6 +14,7 @@ from layout import spine_layout
 from markup import show_failure, show_notices
 from own import TASK
 from panels.link import show_link
+from panels.localizer import choose_localizer
 from panels.weights import VARIANTS, own_weights, show_own_weights
 from pointing import boldest, most_suspicious, strongest_point
 from state import Study, Visit, engine, point_crosshair, visit
@@ -36,6 +37,7 @@ def show_run() -> None:
     st.subheader("Variants", anchor=False)
     chosen = _choose()
     show_own_weights()
+    localizer = choose_localizer()
     if len(chosen) == 1:
         st.caption("One variant alone has nothing to be compared with; choose two or more.")
     st.button(
@@ -45,7 +47,7 @@ def show_run() -> None:
         width="stretch",
         disabled=memory.case.run is not None or memory.study is None or not chosen,
         on_click=_start,
-        args=(memory, chosen),
+        args=(memory, chosen, localizer),
     )
     _show_outcome(memory, chosen)
     show_link(memory)
@@ -88,13 +90,13 @@ def _show_outcome(memory: Visit, chosen: list[str]) -> None:
     show_notices(case.remarks)
 
 
-def _start(memory: Visit, names: list[str]) -> None:
+def _start(memory: Visit, names: list[str], localizer: str | None) -> None:
     study = memory.study
     if study is None:
         return
     own = own_weights()
     variants = tuple(own.get(name, name) for name in names)
-    ticket = engine().running.submit(work.compare, study.shared, variants)
+    ticket = engine().running.submit(work.compare, study.shared, variants, localizer)
     # A case of its own: who follows the link of the last run keeps seeing that one.
     case = Case(linked=True, study=study, run=ticket)
     memory.take(case)

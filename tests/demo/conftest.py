@@ -64,7 +64,12 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     asked: list[tuple[str, ...]] = []
 
     def compare(
-        ct: Any, models: Sequence[str], *, device: str, progress: Callable[[str, float], None]
+        ct: Any,
+        models: Sequence[str],
+        *,
+        localizer: str | None,
+        device: str,
+        progress: Callable[[str, float], None],
     ) -> Comparison:
         asked.append(tuple(models))
         for stage in ("prepare", "segment", "classify"):
