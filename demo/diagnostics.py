@@ -54,7 +54,7 @@ def diagnostics(
 def _of_study(ct: cz.CTVolume) -> list[str]:
     geometry, report = ct.geometry, ct.report
     return [
-        f"study: {' x '.join(map(str, geometry.shape))} voxels, "
+        f"study: {' x '.join(map(str, geometry.shape))}, "
         f"{' x '.join(f'{mm:.3f}' for mm in geometry.spacing_mm)} mm, {geometry.orientation}",
         f"series: {len(report.series)}; files used: {len(report.used)}; "
         f"skipped: {_counted(file.code for file in report.skipped)}",

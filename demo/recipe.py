@@ -32,7 +32,11 @@ def python_lines(study: Study, comparison: cz.Comparison) -> str:
             f'own_{number}.entry = replace(own_{number}.entry, name="{model}")',
         ]
         names[comparison.models().index(model)] = f"own_{number}"
-    lines += [f"result = cz.compare(ct, [{', '.join(names)}])", "print(result.to_json())"]
+    localizer = "" if first.localizer is None else f', localizer="{first.localizer}"'
+    lines += [
+        f"result = cz.compare(ct, [{', '.join(names)}]{localizer})",
+        "print(result.to_json())",
+    ]
     return "\n".join(lines)
 
 
@@ -44,8 +48,15 @@ def command_line(study: Study, comparison: cz.Comparison) -> str:
     ]
     models = " ".join(f"--model {file}" for file in files)
     series = _chosen_series(study.ct)
-    chosen = "" if series is None else f" --series {series}"
-    return f"cspine-zoo predict {_STUDY}{chosen} {models} --out result --format json,csv,html,nifti"
+    localizer = comparison.predictions[0].localizer
+    parts = [
+        f"cspine-zoo predict {_STUDY}",
+        "" if series is None else f"--series {series}",
+        models,
+        "" if localizer is None else f"--localizer {localizer}",
+        "--out result --format json,csv,html,nifti",
+    ]
+    return " ".join(filter(None, parts))
 
 
 def _chosen_series(ct: cz.CTVolume) -> int | None:

@@ -100,7 +100,7 @@ def show_own_weights() -> None:
         return
     if locker.refusal is not None:
         show_failure(locker.refusal)
-    if st.toggle("Add your own weights", key=_ASKED, persist_state="session"):
+    if st.toggle("Add a weights file", key=_ASKED, persist_state="session"):
         _upload(locker)
 
 

@@ -135,6 +135,8 @@ def test_timings_name_the_device_and_the_memory_where_it_was_measured() -> None:
     ]
     with_card = timing_rows(comparison(), {"segment": Peak(1, 5_000_000_000)})
     assert [row["Variant"] for row in with_card[3:]] == ["Most memory", "On the card"]
+    localized = timing_rows(comparison(), {"localize": Peak(2 * 10**9), "classify": Peak(10**9)})
+    assert localized[-1]["Classify"] == "2.00\xa0GB"
     assert with_card[-1]["Segment"] == "5.00\xa0GB"
 
 
