@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 import cspine_zoo as cz
+from cases import Order
+from cases import Study as PageStudy
 from cspine_zoo.cli.main import main
 from cspine_zoo.cli.outputs import FILES, write_outputs
 from cspine_zoo.ct import tags
@@ -26,7 +28,7 @@ from cspine_zoo.ct.read import inspect_study, read_ct
 from cspine_zoo.errors import StudyRejected
 from cspine_zoo.results import Comparison
 from panels.take_away import command_line, json_text, label_map_bytes, python_lines
-from state import Study as PageStudy
+from shared import Shared
 from tests.ct.canaries import NEEDLES, found_in, identifying, plant
 from tests.ct.dicom_writer import Study, acquire
 from tests.export.studies import example_prediction
@@ -174,13 +176,13 @@ def test_inspect_on_the_command_line(aviary: Path, refused, capfd, caplog) -> No
     assert not found_in(caplog.text)
 
 
-def exports(prediction, folder: Path) -> list[bytes]:
+def exports(prediction, ct, folder: Path) -> list[bytes]:
     """All that is written, by the command line and by the page."""
     folder.mkdir()
     paths = write_outputs(prediction, prediction.to_dict(), folder, tuple(FILES))
     comparison = Comparison(prediction.study, prediction.predictions, prediction.label_map)
-    page = PageStudy(f"{FILE_NAME}.zip", None)  # the volume has no part in what is written
-    texts = [json_text(comparison), python_lines(page, comparison), command_line(comparison)]
+    page = PageStudy(Order(f"{FILE_NAME}.zip"), Shared(ct))
+    texts = [json_text(comparison), python_lines(page, comparison), command_line(page, comparison)]
     texts += [comparison.to_csv(), cz.to_html(comparison)]
     written = [path.read_bytes() for path in paths]
     return [*written, *(text.encode() for text in texts), label_map_bytes(comparison)]
@@ -188,10 +190,11 @@ def exports(prediction, folder: Path) -> list[bytes]:
 
 def test_exports_name_no_file(aviary: Path, read_here, tmp_path: Path) -> None:
     prediction = example_prediction()
-    report = read_here(aviary).report
+    ct = read_here(aviary)
+    report = ct.report
     study = dataclasses.replace(prediction.study, skipped=report.skipped, warnings=report.warnings)
     prediction = dataclasses.replace(prediction, study=study)
-    for content in exports(prediction, tmp_path / "out"):
+    for content in exports(prediction, ct, tmp_path / "out"):
         assert FILE_NAME.encode() not in content
         assert not found_in(content)
     # To the caller they are named, by the contract of ``predict --json``.
