@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import torch
@@ -57,32 +58,55 @@ def revalued(images: Tensor, generator: Generator, mask_channel: int | None) -> 
     The texture is shared by the neighbouring slices, and added in the mask alone; without a mask
     there is none.
     """
-    count, channels = images.shape[:2]
-    mask = (
-        torch.zeros_like(images[:, :1])
-        if mask_channel is None
-        else images[:, mask_channel : mask_channel + 1]
-    )
+    count = len(images)
 
     def each(low: float, high: float) -> Tensor:
         return _uniform(count, low, high, generator).reshape(count, 1, 1, 1)
 
-    smooth = functional.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
-    values = torch.lerp(images, smooth, each(-0.5, 1.0).clamp(min=0))
-    size = images.shape[-2:]
+    shown = [channel for channel in range(images.shape[1]) if channel != mask_channel]
+    values = images[:, shown]
+    values.lerp_(_blurred(values), each(-0.5, 1.0).clamp(min=0))
+    if mask_channel is not None:
+        mask = images[:, mask_channel : mask_channel + 1]
+        values.addcmul_(_texture(values.shape, each, generator), mask)
+    values.addcmul_(torch.randn(values.shape, generator=generator), each(0.0, 0.08))
+    values.mul_(each(0.8, 1.2)).add_(each(-0.12, 0.12)).clamp_(-1, 1)
+    revalued = images.clone()
+    revalued[:, shown] = values
+    return revalued
+
+
+def _texture(
+    shape: torch.Size, each: Callable[[float, float], Tensor], generator: Generator
+) -> Tensor:
+    """Of (B, C, H, W), the coarse laid on the cells of the fine, where that costs little."""
+    count, channels, *size = shape
+    layers = []
     for coarseness in _CLUTTER_PX:
         cells = [max(2, length // coarseness) for length in size]
         shared = torch.randn(count, 1, *cells, generator=generator)
         own = torch.randn(count, channels, *cells, generator=generator)
-        texture = functional.interpolate(
-            0.8 * shared + 0.6 * own, size=size, mode="bilinear", align_corners=False
-        )
-        values = values + each(-0.05, 0.15).clamp(min=0) * mask * texture
-    noise = each(0.0, 0.08) * torch.randn(images.shape, generator=generator)
-    values = (values * each(0.8, 1.2) + each(-0.12, 0.12) + noise).clamp(-1, 1)
-    if mask_channel is not None:
-        values[:, mask_channel] = images[:, mask_channel]
-    return values
+        layers.append(each(-0.05, 0.15).clamp(min=0) * (0.8 * shared + 0.6 * own))
+    fine, coarse = layers
+    return _enlarged(fine + _enlarged(coarse, fine.shape[2:]), size)
+
+
+def _enlarged(images: Tensor, size: Sequence[int]) -> Tensor:
+    return functional.interpolate(images, size=list(size), mode="bilinear", align_corners=False)
+
+
+def _blurred(images: Tensor) -> Tensor:
+    """Mean of the 3 x 3 pixels around each, as far as there are; torch's pooling takes thrice."""
+    total = images
+    for axis in (2, 3):
+        length = images.shape[axis]
+        wide = total.clone()
+        wide.narrow(axis, 1, length - 1).add_(total.narrow(axis, 0, length - 1))
+        wide.narrow(axis, 0, length - 1).add_(total.narrow(axis, 1, length - 1))
+        there = torch.full((length,), 3.0)
+        there[[0, -1]] = 2.0
+        total = wide.div_(there.reshape([-1 if n == axis else 1 for n in range(4)]))
+    return total
 
 
 def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
