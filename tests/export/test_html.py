@@ -2,7 +2,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from cspine_zoo.export.html import NOTICE, to_html
-from cspine_zoo.results import StudyPrediction
+from cspine_zoo.results import Comparison, StudyPrediction
 
 
 class _Page(HTMLParser):
@@ -79,6 +79,17 @@ def test_truth_is_shown_where_it_is_known(prediction: StudyPrediction) -> None:
     assert "Truth" not in to_html(prediction)
     page = _Page(to_html(prediction, truth={"C5": 1, "C6": 0}))
     assert "no fracture" in page.text
+
+
+def test_the_mean_stands_beside_several_models_and_says_what_it_is(
+    prediction: StudyPrediction,
+) -> None:
+    text = _Page(to_html(prediction)).text
+    mean = Comparison(prediction.study, prediction.predictions).mean("patient_overall")
+    assert f"{mean:.2f}" in text
+    assert "it has no threshold" in text
+    alone = replace(prediction, predictions=prediction.predictions[:1])
+    assert "Mean" not in _Page(to_html(alone)).text
 
 
 def test_a_study_without_classifiers_still_makes_a_page(prediction: StudyPrediction) -> None:
