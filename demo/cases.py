@@ -17,6 +17,7 @@ from typing import Final
 
 import cspine_zoo as cz
 from jobs import Failure, Ticket
+from peaks import Peak
 from shared import Shared
 from uploads import Spool
 from work import Outcome, Remark
@@ -32,13 +33,15 @@ class Order:
     """A study that is asked for.
 
     Attributes:
-        title: for those who may see the study only.
+        title: what its owner calls it.
+        owner: name of the visit that brought it; nobody else is told the names of its files.
         truth: what is known about a sample; empty otherwise.
         sample: name of the sample, or empty for an upload.
         spool: the upload itself, kept only while there is a choice of series.
     """
 
     title: str
+    owner: str = ""
     truth: Mapping[str, int] = field(default_factory=dict)
     sample: str = ""
     spool: Spool | None = None
@@ -48,16 +51,33 @@ class Order:
 class Study:
     """A study that has been read; workers map ``shared``, the page looks at ``ct``."""
 
-    title: str
+    order: Order
     shared: Shared[cz.CTVolume]
-    truth: Mapping[str, int] = field(default_factory=dict)
-    sample: str = ""
-    spool: Spool | None = None
 
     @property
     def ct(self) -> cz.CTVolume:
         """The voxels."""
         return self.shared.value
+
+    @property
+    def title(self) -> str:
+        """What its owner calls it."""
+        return self.order.title
+
+    @property
+    def truth(self) -> Mapping[str, int]:
+        """What is known about a sample."""
+        return self.order.truth
+
+    @property
+    def sample(self) -> str:
+        """Name of the sample, or empty for an upload."""
+        return self.order.sample
+
+    @property
+    def spool(self) -> Spool | None:
+        """The upload, while there is a choice of series."""
+        return self.order.spool
 
 
 @dataclass(frozen=True)
@@ -86,8 +106,16 @@ class Case:
     run_failure: Failure | None = None
     comparison: cz.Comparison | None = None
     remarks: tuple[Remark, ...] = ()
+    peaks: Mapping[str, Peak] = field(default_factory=dict)
     picture: str = ""
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def order(self) -> Order | None:
+        """What was asked for; None before that, and after a refusal."""
+        if self.intake is not None:
+            return self.intake.order
+        return self.study.order if self.study else None
 
     def settle(self) -> None:
         """Turn what is finished into a study, a result, or the reason why there is none."""
@@ -105,18 +133,16 @@ class Case:
 
     def delete_upload(self) -> None:
         """Remove the files that were uploaded, if they are still there."""
-        for holder in (self.study, self.intake.order if self.intake else None):
-            if holder is not None and holder.spool is not None:
-                holder.spool.delete()
+        if self.order is not None and self.order.spool is not None:
+            self.order.spool.delete()
 
     def _settle_reading(self, intake: Intake) -> None:
         order, ticket = intake.order, intake.ticket
         if ticket.state == "done":
-            spool = order.spool
-            if spool is not None and len(readable(ticket.result.value)) < 2:
-                spool.delete()
-                spool = None
-            self.study = Study(order.title, ticket.result, order.truth, order.sample, spool)
+            if order.spool is not None and len(readable(ticket.result.value)) < 2:
+                order.spool.delete()
+                order = replace(order, spool=None)
+            self.study = Study(order, ticket.result)
         else:
             refusal = ticket.progress.failure or Failure("cancelled", "Reading was stopped.")
             if order.spool is not None:
@@ -127,7 +153,8 @@ class Case:
 
     def _settle_run(self, ticket: Ticket[Outcome]) -> None:
         if ticket.state == "done":
-            self.comparison, self.remarks = ticket.result.comparison, ticket.result.remarks
+            done = ticket.result
+            self.comparison, self.remarks, self.peaks = done.comparison, done.remarks, done.peaks
         elif ticket.state == "failed":
             self.run_failure = ticket.progress.failure or Failure("failed", "The run failed.")
         self.run = None

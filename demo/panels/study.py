@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import streamlit as st
@@ -78,7 +77,7 @@ def _samples() -> dict[str, cz.SampleStudy]:
 def _show_source_of(memory: Visit) -> None:
     """Let the widgets agree with a case that is new to this session; place the crosshair."""
     case = memory.case
-    holder = case.intake.order if case.intake else case.study
+    holder = case.order
     if holder is None or memory.placed.startswith(case.key):
         return
     if memory.arrived != case.key:
@@ -103,7 +102,7 @@ def _choose_sample(memory: Visit, samples: dict[str, cz.SampleStudy]) -> None:
     sample = samples[name]
     st.caption(sample.description)
     case = memory.case
-    holder = case.intake.order if case.intake else case.study
+    holder = case.order
     refused = case.refusal is not None and holder is None
     if not refused and (holder is None or holder.sample != name):
         _start_sample(memory, sample)
@@ -111,7 +110,7 @@ def _choose_sample(memory: Visit, samples: dict[str, cz.SampleStudy]) -> None:
 
 def _start_sample(memory: Visit, sample: cz.SampleStudy) -> None:
     memory.leave()
-    order = Order(sample.title, sample.truth, sample.name)
+    order = Order(sample.title, memory.name, sample.truth, sample.name)
     original = next((one for one in cz.sample_studies() if _is_twin(sample, one)), None)
     if original is None:
         ticket = engine().reading.submit(work.read, sample.path, None)
@@ -127,7 +126,7 @@ def _is_twin(sample: cz.SampleStudy, original: cz.SampleStudy) -> bool:
 
 def _upload(memory: Visit) -> None:
     case = memory.case
-    holder = case.intake.order if case.intake else case.study
+    holder = case.order
     if holder is not None and holder.sample:
         memory.leave()  # else Run would be of the sample, up to the moment of the upload
     elif holder is not None:
@@ -156,7 +155,7 @@ def _upload(memory: Visit) -> None:
 
 def _start_upload(memory: Visit, spool: Spool, series: int | None = None) -> None:
     ticket = engine().reading.submit(work.read, spool.source, series)
-    intake = Intake(Order(spool.title, spool=spool), ticket)
+    intake = Intake(Order(spool.title, memory.name, spool=spool), ticket)
     memory.take(Case(linked=True, intake=intake))
 
 
@@ -172,13 +171,11 @@ def _watch_reading() -> None:
         place = f"Waiting, {ahead} before you"
     else:
         place = "Reading" if "read" in ticket.progress.stages else _BEFORE_READING
-    st.status(f"{place} … {ticket.progress.seconds:.0f} s").text(intake.order.title)
+    st.status(f"{place} … {ticket.progress.seconds:.0f} s")
 
 
 def _show_facts(study: Study) -> None:
     ct, report = study.ct, study.ct.report
-    if not study.sample:
-        st.text(study.title)
     i, j, k = ct.geometry.shape
     mm = ct.geometry.spacing_mm
     facts = {
@@ -200,15 +197,23 @@ def _show_facts(study: Study) -> None:
             st.dataframe(series_rows(report.series), hide_index=True)
     if report.skipped:
         with st.expander(f"{len(report.skipped)} files skipped"):
-            original = study.spool.original if study.spool else Path
-            st.dataframe(
-                [
-                    {"file": str(original(file.file)), "code": file.code, "reason": file.reason}
-                    for file in report.skipped
-                ],
-                hide_index=True,
-            )
+            st.dataframe(_skipped_rows(study), hide_index=True)
     _choose_series(study)
+
+
+def _skipped_rows(study: Study) -> list[dict[str, str]]:
+    """A file's name can hold a patient's: it is told to the visit that brought the file."""
+    files = study.ct.report.skipped
+    told = study.order.owner == visit().name
+    original = study.spool.original if study.spool else str
+    return [
+        {
+            "file": original(file.file) if told else f"{number} of {len(files)}",
+            "code": file.code,
+            "reason": file.reason,
+        }
+        for number, file in enumerate(files, start=1)
+    ]
 
 
 def _choose_series(study: Study) -> None:

@@ -1,9 +1,11 @@
+import resource
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import cspine_zoo as cz
 from uploads import Spool
 
 
@@ -64,3 +66,29 @@ def test_the_folder_goes_with_the_session() -> None:
     root = spool.root
     del spool
     assert not root.exists()
+
+
+def test_a_disk_that_is_too_small_is_told_and_left_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(cz.CSpineZooError) as refused:
+            Spool([File("a.dcm"), File("b.dcm", bytes(2000))])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert refused.value.code == "disk_full"
+    assert refused.value.hint
+    assert list(tmp_path.iterdir()) == []
+    assert Spool([File("b.dcm", bytes(2000))]).source.stat().st_size == 2000
+
+
+def test_a_folder_that_cannot_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    with pytest.raises(cz.CSpineZooError) as refused:
+        Spool([File("a.dcm")])
+    assert refused.value.code == "upload_not_stored"
