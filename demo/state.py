@@ -12,7 +12,9 @@ from typing import Final
 
 import streamlit as st
 from streamlit import runtime
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 import cspine_zoo as cz
 import work
@@ -187,6 +189,15 @@ class Engine:
 def engine() -> Engine:
     """The one engine of this server."""
     return Engine()
+
+
+def drop_uploads(files: Sequence[UploadedFile]) -> None:
+    """Let Streamlit forget files that were copied out; it would keep them until the page closes."""
+    context = get_script_run_ctx()
+    if context is None or not isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
+        return
+    for file in files:
+        context.uploaded_file_mgr.remove_file(context.session_id, file.file_id)
 
 
 def _is_present(session: str) -> bool:

@@ -11,7 +11,7 @@ import work
 from cases import LINGER_SECONDS, Case, Intake, Order, readable
 from jobs import failure_of
 from markup import show_failure, show_notices
-from state import Study, Visit, centre_crosshair, engine, visit
+from state import Study, Visit, centre_crosshair, drop_uploads, engine, visit
 from tables import series_rows
 from twins import twin_of
 from uploads import LIMIT_MB, Spool
@@ -149,8 +149,8 @@ def _upload(memory: Visit) -> None:
             memory.take(Case(refusal=failure_of(error)))
         else:
             _start_upload(memory, spool)
-        # The next run has an uploader with a new key, so that Streamlit drops its own copy.
-        st.rerun()
+        drop_uploads(chosen)
+        st.rerun()  # with a new uploader, which shows none of these files
 
 
 def _start_upload(memory: Visit, spool: Spool, series: int | None = None) -> None:
