@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import map_coordinates
 
 import cspine_zoo as cz
@@ -24,8 +26,11 @@ RAMPS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "fracture": ("#781C6D", "#CF4446", "#FB9A06", "#FCFFA4"),
     "sensitivity": ("#31688E", "#1F9E89", "#6ECE58", "#FDE725"),
 }
-_LEAST: Final = 0.02
-"""Below this share nothing of a map would be seen, so nothing is painted."""
+_STEP_PX: Final = 2
+"""Maps are read at every second pixel: that is still finer than their own voxels, and four times
+as quick."""
+_SIDE: Final = SIDE_PX // _STEP_PX
+_SMOOTH: Final = Image.Resampling.BILINEAR
 
 
 class Spread(Protocol):
@@ -65,20 +70,27 @@ class Layer:
     opacity: float
 
 
-def paint_layer(picture: NDArray[np.float32], view: View, layer: Layer) -> None:
-    """Blend a layer into the square picture (SIDE_PX, SIDE_PX, 3) of a view."""
-    if layer.opacity <= 0:
-        return
-    shown = np.zeros((SIDE_PX, SIDE_PX), dtype=np.float32)
-    for region in layer.regions:
+def paint_layer(square: Image.Image, view: View, layer: Layer) -> Image.Image:
+    """The square picture of a view with a layer blended into it."""
+    shown = np.zeros((_SIDE, _SIDE), dtype=np.float32)
+    for region in layer.regions if layer.opacity > 0 else ():
         _lay(shown, view, region)
-    seen = shown > _LEAST
-    value = shown[seen]
-    stops = np.array([rgb(colour) for colour in RAMPS[layer.kind]], dtype=np.float32)
-    at = np.linspace(0, 1, len(stops))
-    colours = np.stack([np.interp(value, at, stops[:, c]) for c in range(3)], axis=1)
-    weight = (layer.opacity * value)[:, None]
-    picture[seen] = picture[seen] * (1 - weight) + colours * weight
+    if not shown.any():
+        return square
+    value = Image.fromarray((shown * 255).astype(np.uint8)).resize(square.size, _SMOOTH)
+    colours = value.copy()
+    colours.putpalette(_palette(layer.kind))
+    weight = value.point([round(step * layer.opacity) for step in range(256)])
+    return Image.composite(colours.convert("RGB"), square, weight)
+
+
+@cache
+def _palette(kind: Kind) -> bytes:
+    """Colours of the values 0 to 255."""
+    stops = np.array([rgb(colour) for colour in RAMPS[kind]], dtype=np.float64)
+    places = np.linspace(0, 255, len(stops))
+    channels = [np.interp(np.arange(256), places, stops[:, c]) for c in range(3)]
+    return np.stack(channels, axis=1).astype(np.uint8).tobytes()
 
 
 def _lay(shown: NDArray[np.float32], view: View, region: Spread) -> None:
@@ -86,20 +98,26 @@ def _lay(shown: NDArray[np.float32], view: View, region: Spread) -> None:
     size = region.geometry.shape
     corners = list(itertools.product(*((-0.5, count - 0.5) for count in size)))
     voxels = view.geometry.to_voxel(region.geometry.to_world(np.array(corners)))
-    px = view.to_px(voxels)
+    px = view.to_px(voxels) / _STEP_PX
     (left, top), (right, bottom) = (
-        np.clip(np.floor(px.min(axis=0)), 0, SIDE_PX).astype(int),
-        np.clip(np.ceil(px.max(axis=0)), 0, SIDE_PX).astype(int),
+        np.clip(np.floor(px.min(axis=0)), 0, _SIDE).astype(int),
+        np.clip(np.ceil(px.max(axis=0)), 0, _SIDE).astype(int),
     )
-    x, y = np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5)
-    points = view.geometry.to_world(view.to_voxel(np.stack([x, y], axis=-1)))
-    column, row, place = np.moveaxis(region.geometry.to_voxel(points), -1, 0)
-    inside = np.abs(place - (size[2] - 1) / 2) <= size[2] / 2
+    # All of it is linear: the voxel of the region under a pixel follows from three pixels.
+    three = np.array([(left + 0.5, top + 0.5), (left + 1.5, top + 0.5), (left + 0.5, top + 1.5)])
+    points = view.geometry.to_world(view.to_voxel(three * _STEP_PX))
+    start, right_px, down_px = region.geometry.to_voxel(points)
+    x, y = np.arange(right - left), np.arange(bottom - top)[:, None]
+    column, row, place = (
+        start[axis] + x * (right_px - start)[axis] + y * (down_px - start)[axis]
+        for axis in range(3)
+    )
+    inside = np.ones((bottom - top, right - left), dtype=np.bool_)
+    for at, count in zip((column, row, place), size, strict=True):
+        inside &= np.abs(at - (count - 1) / 2) <= count / 2
     if not inside.any():
         return
     # Beyond the centres of its outermost voxels, up to their faces, a map stays what it is there.
     values = map_coordinates(region.values, [place, row, column], order=1, mode="nearest")
-    inside &= np.abs(row - (size[1] - 1) / 2) <= size[1] / 2
-    inside &= np.abs(column - (size[0] - 1) / 2) <= size[0] / 2
     part = shown[top:bottom, left:right]
     np.maximum(part, np.where(inside, values, 0), out=part)

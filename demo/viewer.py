@@ -27,6 +27,9 @@ WINDOWS: Final[Mapping[str, tuple[float, float]]] = {
     "Soft tissue": (40.0, 400.0),
 }
 
+_LEVEL_PALETTE: Final = bytes(
+    channel for label in range(256) for channel in rgb(LEVEL_COLOURS.get(label, "#000000"))
+)
 _QUALITIES: Final = (82, 70, 55, 40)
 PICTURE_BYTES: Final = 28 * 1024
 """Aim for one picture: a step of a slider may send 40 KiB, the page around the picture included.
@@ -85,11 +88,8 @@ def plane_jpeg(
     picture = _blend(grey, marks, view.size_px, look.opacity)
     square = Image.new("RGB", (SIDE_PX, SIDE_PX))
     square.paste(picture, view.corner_px)
-    if over.layers:
-        pixels = np.asarray(square, dtype=np.float32).copy()
-        for layer in over.layers:
-            paint_layer(pixels, view, layer)
-        square = Image.fromarray(pixels.astype(np.uint8))
+    for layer in over.layers:
+        square = paint_layer(square, view, layer)
     draw_findings(square, view, over.findings)
     draw_letters(square, view.plane)
     return _jpeg(square, PICTURE_BYTES)
@@ -167,16 +167,12 @@ def _blend(
     picture = Image.fromarray(np.ascontiguousarray(grey)).resize(size, Image.Resampling.BILINEAR)
     if marks is None or opacity <= 0:
         return picture.convert("RGB")
-    label = np.asarray(
-        Image.fromarray(np.ascontiguousarray(marks)).resize(size, Image.Resampling.NEAREST)
-    )
-    colours = np.zeros((256, 3), dtype=np.float32)
-    for value, colour in LEVEL_COLOURS.items():
-        colours[value] = rgb(colour)
-    base = np.repeat(np.asarray(picture, dtype=np.float32)[..., None], 3, axis=2)
-    weight = np.where(label > 0, np.float32(opacity), np.float32(0))
-    weight = np.where(_outline(label), np.float32(min(1.0, 0.35 + opacity)), weight)[..., None]
-    return Image.fromarray((base * (1 - weight) + colours[label] * weight).astype(np.uint8))
+    fill = Image.fromarray(np.ascontiguousarray(marks)).resize(size, Image.Resampling.NEAREST)
+    label = np.asarray(fill)
+    weight = np.where(label > 0, np.uint8(255 * opacity), np.uint8(0))
+    weight[_outline(label)] = round(255 * min(1.0, 0.35 + opacity))
+    fill.putpalette(_LEVEL_PALETTE)
+    return Image.composite(fill.convert("RGB"), picture.convert("RGB"), Image.fromarray(weight))
 
 
 def _outline(label: Bytes2D) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import streamlit as st
 import cspine_zoo as cz
 from heat import RAMPS, Kind, Layer, Region
 from markup import show_failure
-from panels.run import catalogue
+from own import row_name
 from panels.weights import own_weights
 from pointing import boldest, most_suspicious, peak_mm
 from sensitivity import Answers, Memory, Question, explain
@@ -59,8 +59,9 @@ def show_findings(comparison: cz.Comparison) -> None:
 def ask_sensitivity(comparison: cz.Comparison) -> Layer | None:
     """Choice of variant and vertebra, and the map once it was asked for and is there."""
     levels = [v.level for v in comparison.predictions[0].vertebrae if v.found]
-    known = {*catalogue(), *own_weights()}
-    models = [model for model in comparison.models() if model in known]
+    # Files that were taken away since the run cannot be asked any more.
+    own = own_weights()
+    models = [m for m in comparison.models() if row_name(m) is None or m in own]
     if not levels or not models:
         return None
     answers = _answers(comparison)

@@ -112,9 +112,8 @@ def mark_view(plane: Plane) -> View:
 
 def painted(view: View, layer: Layer) -> NDArray[np.float32]:
     """How much each pixel of a black picture got."""
-    picture = np.zeros((SIDE_PX, SIDE_PX, 3), dtype=np.float32)
-    paint_layer(picture, view, layer)
-    return np.asarray(picture.sum(axis=2), np.float32)
+    picture = paint_layer(Image.new("RGB", (SIDE_PX, SIDE_PX)), view, layer)
+    return np.asarray(picture, np.float32).sum(axis=2)
 
 
 def middle_px(weight: NDArray[np.float32]) -> NDArray[np.float64]:
