@@ -12,7 +12,7 @@ import cspine_zoo as cz
 from jobs import Failure, Ticket, failure_of
 from markup import show_failure
 from own import OwnWeights, check, marked_name
-from state import engine
+from state import drop_uploads, engine
 from uploads import LIMIT_MB, Spool
 
 VARIANTS: Final = "variants"
@@ -119,8 +119,8 @@ def _upload(locker: Locker) -> None:
         locker.take(Spool([chosen]))
     except cz.CSpineZooError as error:
         locker.refusal = failure_of(error)
-    # The next run has an uploader with a new key, so that Streamlit drops its own copy.
-    st.rerun()
+    drop_uploads([chosen])
+    st.rerun()  # with a new uploader, which shows no file
 
 
 @st.fragment(run_every=0.4)
