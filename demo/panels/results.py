@@ -14,6 +14,7 @@ from layout import spine_layout
 from markup import show_notices, variant_lines
 from palette import ink, variant_colours
 from panels.run import catalogue
+from peaks import Peak
 from pointing import boldest, level_of, strongest_point
 from state import Study, point_crosshair, visit
 from tables import probability_rows, timing_rows
@@ -158,16 +159,19 @@ def show_numbers() -> None:
             "blue: under it, the darker the further."
         )
     with right:
-        _show_seconds(comparison)
+        _show_seconds(comparison, memory.case.peaks)
 
 
-def _show_seconds(comparison: cz.Comparison) -> None:
-    st.subheader("Seconds", anchor=False)
+def _show_seconds(comparison: cz.Comparison, peaks: Mapping[str, Peak]) -> None:
+    st.subheader("Seconds and memory", anchor=False)
     st.plotly_chart(
         timings_figure(comparison, colours_of(comparison), page_ink()),
         key="timings",
         config=PLOT_CONFIG,
         alt="Seconds of the table below as bars",
     )
-    st.table(timing_rows(comparison), border="horizontal", hide_index=True)
-    st.caption("Grey stages are shared: done once, whatever the number of variants.")
+    st.table(timing_rows(comparison, peaks), border="horizontal", hide_index=True)
+    told = "Grey stages are shared: done once, whatever the number of variants."
+    if peaks:
+        told += " Memory: the most that the process held during a stage, models included."
+    st.caption(told)

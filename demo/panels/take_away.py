@@ -9,7 +9,9 @@ from pathlib import Path
 import streamlit as st
 
 import cspine_zoo as cz
-from state import Study, visit
+from diagnostics import diagnostics
+from recipe import command_line, python_lines
+from state import visit
 
 
 def show_take_away() -> None:
@@ -35,9 +37,24 @@ def show_take_away() -> None:
                 "application/gzip",
                 lambda: label_map_bytes(comparison),
             )
-    with st.expander("The same in Python and on the command line"):
-        st.code(python_lines(study, comparison), language="python")
-        st.code(command_line(comparison), language="bash")
+    with st.expander("The same in Python and on the command line", icon=":material/code:"):
+        st.code(python_lines(study, comparison), language="python", wrap_lines=True)
+        st.code(command_line(study, comparison), language="bash", wrap_lines=True)
+
+
+def show_diagnostics() -> None:
+    """What to copy into a report of trouble; there as soon as there is anything to tell."""
+    memory = visit()
+    case = memory.case
+    failures = [failure for failure in (case.refusal, case.run_failure) if failure is not None]
+    if case.study is None and not failures:
+        return
+    ct = None if case.study is None else case.study.ct
+    with st.expander("Diagnostics to copy", icon=":material/bug_report:"):
+        st.code(
+            diagnostics(ct, case.comparison, failures, case.peaks), language=None, wrap_lines=True
+        )
+        st.caption("Versions, device, stages and codes; no name of a file or a patient.")
 
 
 def _button(label: str, file_name: str, mime: str, make: Callable[[], str | bytes]) -> None:
@@ -57,23 +74,3 @@ def label_map_bytes(comparison: cz.Comparison) -> bytes:
         path = Path(folder) / "vertebrae.nii.gz"
         cz.write_nifti(comparison.label_map, path)
         return path.read_bytes()
-
-
-def python_lines(study: Study, comparison: cz.Comparison) -> str:
-    """Python that repeats the run; an upload's name is left to its owner."""
-    source = '"study.zip"'
-    if study.sample:
-        source = f'next(s.path for s in cz.sample_studies() if s.name == "{study.sample}")'
-    names = ", ".join(f'"{name}"' for name in comparison.models())
-    return (
-        "import cspine_zoo as cz\n\n"
-        f"ct = cz.read_ct({source})\n"
-        f"result = cz.compare(ct, [{names}])\n"
-        "print(result.to_json())"
-    )
-
-
-def command_line(comparison: cz.Comparison) -> str:
-    """The command that repeats the run."""
-    models = " ".join(f"--model {name}" for name in comparison.models())
-    return f"cspine-zoo predict STUDY {models} --out result --format json,csv,html,nifti"

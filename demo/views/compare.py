@@ -6,7 +6,7 @@ from panels.look import show_attention, show_planes
 from panels.results import show_numbers, show_verdict_and_picture
 from panels.run import show_run
 from panels.study import show_study
-from panels.take_away import show_take_away
+from panels.take_away import show_diagnostics, show_take_away
 from state import visit
 
 left, right = st.columns([1, 3], gap="medium")
@@ -23,3 +23,4 @@ if memory.comparison is not None:
     show_attention()
     show_numbers()
     show_take_away()
+show_diagnostics()
