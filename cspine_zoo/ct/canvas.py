@@ -67,8 +67,6 @@ class Canvas:
     def bridge(self, present: Collection[int]) -> tuple[Canvas, list[tuple[int, int]]]:
         """Interpolate slices that are missing between others; drop those missing at the ends.
 
-        What int16 holds, which nothing was known to be missing from, gets whole HU.
-
         Args:
             present: indices of the slices that were written.
 
@@ -80,14 +78,24 @@ class Canvas:
         """
         known = sorted(present)
         bridged = gaps(known, self.affine)
+        hu = self._with_fractions() if bridged else self.hu
         for a, b in bridged:
             for k in range(a + 1, b):
                 share = np.float32((k - a) / (b - a))
-                between = self.hu[:, :, a] * (1 - share) + self.hu[:, :, b] * share
-                self.hu[:, :, k] = between if self.hu.dtype == np.float32 else np.rint(between)
+                hu[:, :, k] = hu[:, :, a] * (1 - share) + hu[:, :, b] * share
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, 2] * known[0]
-        return replace(self, hu=self.hu[:, :, known[0] : known[-1] + 1], affine=affine), bridged
+        return replace(self, hu=hu[:, :, known[0] : known[-1] + 1], affine=affine), bridged
+
+    def _with_fractions(self) -> HU:
+        """The same HU as float32, in the planes of whole ones, which are gone then."""
+        if self.hu.dtype == np.float32:
+            return self.hu
+        columns, rows, slices = self.hu.shape
+        whole = self.hu.copy()
+        wide = Canvas.allocate((columns, rows, slices), self.affine, self.voxels, np.float32)
+        wide.hu[...] = whole
+        return wide.hu
 
     def ras(self) -> tuple[HU, Geometry]:
         """HU and geometry with axes running R, A, S; a view, backwards along some of them."""

@@ -51,8 +51,8 @@ def fill(frames: list[Frame], grid: Grid, voxels: Voxels) -> Filled:
     """
     ordered = [frames[n] for n in grid.order]
     frames.clear()
-    interpolated = grid.tilted or len(set(grid.index)) < grid.shape[2]
-    if interpolated or not all(frame.rescale.whole for frame in ordered):
+    # Slices of a tilted gantry are interpolated: their HU are not whole.
+    if grid.tilted or not all(frame.rescale.whole for frame in ordered):
         return _filled(ordered, grid, voxels, np.float32)
     if all(frame.rescale.fits_int16 for frame in ordered):
         return _filled(ordered, grid, voxels, np.int16)
