@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -76,6 +77,8 @@ def is_here(path: Path, file: WeightFile) -> bool:
 def default_cache() -> Path:
     """``CSPINE_ZOO_CACHE``, else ``cspine_zoo`` in the user's cache directory.
 
+    A user without a home, as containers run under any number, has one among temporary files.
+
     References:
         XDG Base Directory Specification 0.8, ``XDG_CACHE_HOME`` (a relative path is ignored).
     """
@@ -83,7 +86,12 @@ def default_cache() -> Path:
     if own:
         return Path(own).expanduser()
     user = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    return (user if user.is_absolute() else Path.home() / ".cache") / "cspine_zoo"
+    if user.is_absolute():
+        return user / "cspine_zoo"
+    try:
+        return Path.home() / ".cache" / "cspine_zoo"
+    except RuntimeError:
+        return Path(tempfile.gettempdir(), f"cspine_zoo-{os.getuid()}")
 
 
 def shared_caches() -> tuple[Path, ...]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cspine_zoo.errors import DownloadError, WeightsError
-from cspine_zoo.zoo.cache import Shelf, default_cache
+from cspine_zoo.zoo.cache import CACHE_VARIABLE, Shelf, default_cache
 from cspine_zoo.zoo.fetch import fetch_weights
 from cspine_zoo.zoo.files import BundledSource, DriveSource, UrlSource
 from cspine_zoo.zoo.header import file_sha256
@@ -103,6 +105,15 @@ def test_the_cache_is_where_the_environment_says(
     assert default_cache() == tmp_path / "cspine_zoo"
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     assert default_cache() == Path.home() / ".cache" / "cspine_zoo"
+
+
+def test_a_user_without_a_home_has_a_cache(tmp_path: Path, monkeypatch) -> None:
+    """As a container's user of a number that no list of users holds."""
+    for variable in ("HOME", CACHE_VARIABLE, "XDG_CACHE_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert default_cache() == tmp_path / "cspine_zoo-54321"
 
 
 def test_a_corrupt_cached_file_is_replaced_or_named(
