@@ -13,10 +13,13 @@ from jobs import Failure, Ticket, failure_of
 from markup import show_failure
 from own import OwnWeights, check, marked_name
 from state import drop_uploads, engine
-from uploads import LIMIT_MB, Spool
+from uploads import Spool
 
 VARIANTS: Final = "variants"
 """Key of the choice of variants, to which checked weights are added."""
+
+LIMIT_MB: Final = 200
+"""The largest network of the zoo has 46 million parameters: 183 MB in single precision."""
 
 _ASKED: Final = "add_weights"
 _TOLD: Final = (

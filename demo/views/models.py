@@ -19,7 +19,8 @@ if not rows:
 else:
     shown = chosen_rows(rows)
     st.caption(f"{len(shown)} of {len(rows)} models")
-    columns = st.columns(2, gap="medium")
-    for place, row in enumerate(shown):
-        with columns[place % 2]:
-            show_card(row)
+    # Pair by pair, so that one after another on a narrow screen they keep their order.
+    for start in range(0, len(shown), 2):
+        for column, row in zip(st.columns(2, gap="medium"), shown[start : start + 2], strict=False):
+            with column:
+                show_card(row)

@@ -16,6 +16,7 @@ import pytest
 import cspine_zoo as cz
 from cspine_zoo.resources import demo_dir
 from notice import RESEARCH_ONLY
+from tests.demo.accessibility import nameless, unreached
 
 pytestmark = pytest.mark.slow
 
@@ -130,6 +131,12 @@ def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) ->
     tab.page.get_by_text("Voxels").wait_for()
     tab.run()
     n_variants = len(_here())
+    picture, notice = (
+        place.bounding_box() for place in (tab.plot("spine"), tab.page.get_by_text(RESEARCH_ONLY))
+    )
+    assert picture["y"] + picture["height"] <= notice["y"]  # above the fold
+    assert nameless(tab.page) == []
+    assert unreached(tab.page) == []
     assert tab.plot("spine").locator(".barlayer .point").count() == 8 * n_variants
     tab.save(tmp_path, "sample_1400.png")
 
@@ -185,6 +192,8 @@ def test_the_pages_beside_the_comparison(
         main = "document.querySelector('.stMain')"
         assert tab.page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") <= 0
         assert tab.page.get_by_text("That did not work").count() == 0
+        assert nameless(tab.page) == []
+        assert unreached(tab.page) == []
         tab.save(tmp_path, f"{path}_{width}.png")
     # A stored benchmark is either shown or told to be missing, for each classifier at hand.
     for row in cz.list_models("cls-*"):
