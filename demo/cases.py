@@ -6,7 +6,6 @@ at any more is gone after a while, whatever Streamlit still remembers of the ses
 
 from __future__ import annotations
 
-import gc
 import secrets
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Final
 
 import cspine_zoo as cz
 from jobs import Failure, Ticket
+from memory import give_back
 from peaks import Peak
 from shared import Shared
 from uploads import Spool
@@ -196,6 +196,7 @@ class Shelf:
         self._cases: dict[str, tuple[Case, float]] = {}
         self._views: dict[str, str] = {}
         self._sessions: dict[str, tuple[str, float]] = {}
+        self._tidy_next = False
 
     def find(self, key: str) -> Case | None:
         """The case under a key; None if there is none, or none any more."""
@@ -252,8 +253,10 @@ class Shelf:
                 self._drop(key)
         for session in gone:
             self._farewell(session)
-        if late:
-            gc.collect()
+        if self._tidy_next:
+            give_back()
+        # Farewells are said on another thread: what they free is given back by the next sweep.
+        self._tidy_next = bool(gone or late)
 
     def keep_swept(self) -> None:
         """Sweep every few seconds from now on."""

@@ -49,7 +49,7 @@ class Failed(Exception):
         self.failure = failure
 
 
-@dataclass
+@dataclass(eq=False)
 class Progress:
     """What worker and page both see of a run."""
 
@@ -61,6 +61,7 @@ class Progress:
     finished: float | None = None
     failure: Failure | None = None
     result: Any = None
+    counted: bool = True
 
     def note(self, stage: str, fraction: float) -> None:
         """Remember how far a stage is."""
@@ -149,7 +150,7 @@ class Lane:
         self._name = name
         self._waiting: deque[tuple[Progress, Call]] = deque()
         self._change = threading.Condition()
-        self._busy = 0
+        self._busy: list[Progress] = []
         self._closed = False
         self.employ(hands or Here())
 
@@ -171,13 +172,24 @@ class Lane:
             self._change.notify()
         return Ticket(progress)
 
+    def prepare(self, work: Callable[..., T]) -> Ticket[T]:
+        """Queue work that no visitor asked for; nobody is told to wait for it."""
+        ticket = self.submit(work)
+        ticket.progress.counted = False
+        return ticket
+
     def ahead(self, ticket: Ticket[Any]) -> int:
         """How many runs come before this one."""
         with self._change:
-            queue = [progress for progress, _ in self._waiting if not progress.stop.is_set()]
+            queue = [
+                progress
+                for progress, _ in self._waiting
+                if progress.counted and not progress.stop.is_set()
+            ]
             if ticket.progress not in queue:
                 return 0
-            return queue.index(ticket.progress) + self._busy
+            busy = sum(progress.counted for progress in self._busy)
+            return queue.index(ticket.progress) + busy
 
     def close(self) -> None:
         """Take nothing further, and end the hands once they are done."""
@@ -192,12 +204,12 @@ class Lane:
                 if self._closed:
                     break
                 progress, call = self._waiting.popleft()
-                self._busy += 1
+                self._busy.append(progress)
             try:
                 _run(progress, call, hands)
             finally:
                 with self._change:
-                    self._busy -= 1
+                    self._busy.remove(progress)
                 progress.ended.set()
             del progress, call  # an idle worker holds nobody's scan
         hands.end()

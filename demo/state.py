@@ -179,7 +179,7 @@ class Engine:
 
     def _employ(self) -> None:
         """One more worker for each graphics card after the first."""
-        ticket = self.running.submit(work.graphics_cards)
+        ticket = self.running.prepare(work.graphics_cards)
         ticket.wait()
         for card in ticket.result[1:] if ticket.state == "done" else []:
             self.running.employ(WorkerProcess({"CUDA_VISIBLE_DEVICES": card}))

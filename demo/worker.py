@@ -6,7 +6,6 @@ It holds the models, and of a study nothing once its call is over. It ends with 
 from __future__ import annotations
 
 import faulthandler
-import gc
 import os
 import signal
 import sys
@@ -17,6 +16,7 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from jobs import Cancelled, failure_of
+from memory import give_back
 from shared import unpack
 
 NICENESS: Final = 5
@@ -84,7 +84,7 @@ class Desk:
 
 def _let_go() -> None:
     """Give back what the last study needed; models stay."""
-    gc.collect()
+    give_back()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -144,3 +144,15 @@ def test_a_cancelled_run_never_starts_and_is_not_counted() -> None:
     gate.set()
     assert finished(third).result == 3
     assert second.state == "cancelled"
+
+
+def test_nobody_is_told_to_wait_for_what_no_visitor_asked_for() -> None:
+    lane, gate = Lane("t"), threading.Event()
+    prepared = lane.prepare(lambda report: int(gate.wait(5)))
+    also = lane.prepare(lambda report: 1)
+    first, second = lane.submit(lambda report: 2), lane.submit(lambda report: 3)
+    while prepared.state == "queued":
+        time.sleep(0.005)
+    assert [lane.ahead(first), lane.ahead(second)] == [0, 1]
+    gate.set()
+    assert [finished(ticket).result for ticket in (prepared, also, first, second)] == [1, 1, 2, 3]
