@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from cspine_zoo.export.html import to_html
     from cspine_zoo.export.nifti import write_nifti
     from cspine_zoo.inference.compare import compare
-    from cspine_zoo.inference.grad_cam import SensitivityMap, grad_cam
+    from cspine_zoo.inference.grad_cam import grad_cam
     from cspine_zoo.inference.predict import predict
     from cspine_zoo.inference.segment import segment
-    from cspine_zoo.results import Comparison, StudyPrediction
+    from cspine_zoo.results import Comparison, SensitivityMap, StudyPrediction
     from cspine_zoo.samples import SampleStudy, sample_studies
     from cspine_zoo.zoo.catalog import list_models
     from cspine_zoo.zoo.load import load_model
@@ -90,7 +90,7 @@ _HOME = {
     "ManifestEntry": "zoo.manifest",
     "ManifestError": "errors",
     "SampleStudy": "samples",
-    "SensitivityMap": "inference.grad_cam",
+    "SensitivityMap": "results",
     "StoredEvaluation": "evaluation.stored",
     "StudyPrediction": "results",
     "StudyRejected": "errors",

@@ -77,6 +77,28 @@ class RegionHeat:
     geometry: Geometry
 
 
+@dataclass(frozen=True, eq=False)
+class SensitivityMap:
+    """How much each place of a vertebra raises a classifier's score of it.
+
+    Attributes:
+        level: such as ``"C5"``.
+        model: the classifier's name.
+        values: float32 (slices, rows, columns) of the classifier's crop, 0 to 1, where 1 is the
+            most sensitive place of this vertebra; all 0 where no place raises the score. They
+            compare within a map, not between maps.
+        geometry: where column, row and slice, in this order, lie in the patient.
+        cell_mm: extent along columns and rows of a cell of the network's feature map; the map
+            resolves nothing finer.
+    """
+
+    level: str
+    model: str
+    values: NDArray[np.float32]
+    geometry: Geometry
+    cell_mm: tuple[float, float]
+
+
 @dataclass(frozen=True)
 class StageSeconds:
     """Wall time of each stage; stages that variants share count once in each of them."""

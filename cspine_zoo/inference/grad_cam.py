@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cspine_zoo.anatomy import LEVELS
-from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.errors import CSpineZooError, ManifestError, UsageError
 from cspine_zoo.inference.classify import Crops, spine_images, vertebra_images
@@ -24,34 +21,12 @@ from cspine_zoo.inference.segment import Segmentation, check_volume
 from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.spine_classifier import SpineClassifier
-from cspine_zoo.results import LabelMap, StudyPrediction
+from cspine_zoo.results import LabelMap, SensitivityMap, StudyPrediction
 from cspine_zoo.zoo.model import ZooModel
 
 LEAST_CELLS: Final = 7
 """Cells along each side of a map. Maps in the paper have 14 (VGG-16) or 7 (ResNets) at 224 px;
 where small crops leave the last stage fewer, the last one that still has as many is read."""
-
-
-@dataclass(frozen=True, eq=False)
-class SensitivityMap:
-    """How much each place of a vertebra raises a classifier's score of it.
-
-    Attributes:
-        level: such as ``"C5"``.
-        model: the classifier's name.
-        values: float32 (slices, rows, columns) of the classifier's crop, 0 to 1, where 1 is the
-            most sensitive place of this vertebra; all 0 where no place raises the score. They
-            compare within a map, not between maps.
-        geometry: where column, row and slice, in this order, lie in the patient.
-        cell_mm: extent along columns and rows of a cell of the network's feature map; the map
-            resolves nothing finer.
-    """
-
-    level: str
-    model: str
-    values: NDArray[np.float32]
-    geometry: Geometry
-    cell_mm: tuple[float, float]
 
 
 def grad_cam(

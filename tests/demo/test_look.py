@@ -15,9 +15,8 @@ from PIL import Image
 import cspine_zoo as cz
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
-from cspine_zoo.inference.grad_cam import SensitivityMap
 from cspine_zoo.models.registry import build
-from cspine_zoo.results import Comparison, Finding
+from cspine_zoo.results import Comparison, Finding, RegionHeat, SensitivityMap
 from cspine_zoo.zoo.checkpoint import write
 from cspine_zoo.zoo.manifest import Architecture, OperatingPoint
 from heat import RAMPS, Layer, Region, paint_layer
@@ -256,8 +255,6 @@ def test_heat_and_findings_where_a_localizer_ran(
 
 
 def _map_of(level: str, x: float, y: float, z: float) -> Any:
-    from cspine_zoo.results import RegionHeat
-
     values = np.zeros((4, 8, 8), np.float32)
     values[2, 4, 4] = 0.9
     affine = np.diag([-4.0, -4.0, 2.0, 1.0])

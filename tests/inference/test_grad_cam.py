@@ -16,11 +16,10 @@ from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.inference.classify import Crops, spine_images, vertebra_images
 from cspine_zoo.inference.extent import level_extents
-from cspine_zoo.inference.grad_cam import SensitivityMap
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.preprocess.spec import Preprocess
-from cspine_zoo.results import LabelMap, StudyPrediction, StudySummary
+from cspine_zoo.results import LabelMap, SensitivityMap, StudyPrediction, StudySummary
 from cspine_zoo.zoo.manifest import Architecture, Calibration, ManifestEntry, OperatingPoint
 from cspine_zoo.zoo.model import ZooModel
 from tests.inference.phantoms import CROP_PREPROCESS, Block, ct_of, entry, grid, paint, spine
