@@ -15,7 +15,7 @@ from markup import show_failure, show_notices
 from own import TASK
 from panels.link import show_link
 from panels.localizer import choose_localizer
-from panels.weights import VARIANTS, own_weights, show_own_weights
+from panels.weights import VARIANTS, own_weights, settle_own_weights, show_own_weights
 from pointing import boldest, most_suspicious, strongest_point
 from state import Study, Visit, engine, point_crosshair, visit
 from viewer import Look, data_uri, strip_jpeg
@@ -55,6 +55,7 @@ def show_run() -> None:
 
 def _choose() -> list[str]:
     """Models of the zoo, and what this session brought."""
+    settle_own_weights()
     states = {row.name: row.available for row in cz.list_models(task=TASK)}
     zoo, own = catalogue(), own_weights()
     here = [name for name in zoo if states[name] in HERE]

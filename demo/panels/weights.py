@@ -74,16 +74,16 @@ class Locker:
 
 
 def own_weights() -> Mapping[str, OwnWeights]:
-    """What this session can run besides the zoo's models; call it before the choice is drawn.
+    """What this session can run besides the zoo's models."""
+    return {name: own for name, (own, _) in _locker().held.items()}
 
-    Weights whose check has just ended are added to the choice.
-    """
-    locker = _locker()
-    name = locker.settle()
+
+def settle_own_weights() -> None:
+    """Add weights whose check has just ended to the choice; only before the choice is drawn."""
+    name = _locker().settle()
     if name:
         st.session_state[VARIANTS] = [*st.session_state.get(VARIANTS, []), name]
         st.session_state[_ASKED] = False
-    return {name: own for name, (own, _) in locker.held.items()}
 
 
 def show_own_weights() -> None:
