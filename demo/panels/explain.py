@@ -30,7 +30,8 @@ _NOWHERE: Final = "Nothing in {level} raises the score of {model}: its map is em
 def heat_layer(comparison: cz.Comparison, opacity: float) -> Layer:
     """What a localizer saw in every vertebra."""
     regions = [Region(heat.probabilities, heat.geometry) for heat in comparison.heat]
-    return Layer("heat", "fracture", regions, opacity)
+    name = f"heat of {comparison.predictions[0].localizer}"
+    return Layer(name, "fracture", regions, opacity)
 
 
 def show_findings(comparison: cz.Comparison) -> None:
