@@ -19,7 +19,7 @@ from jobs import Cancelled, failure_of
 from memory import give_back
 from shared import unpack
 
-NICENESS: Final = 5
+NICENESS: Final = 2
 """Pages are served before networks are run."""
 
 
