@@ -59,7 +59,7 @@ class Visitor:
         state.widget_states.widgets.extend([*self._states.values(), *triggers])
         self._socket.send(message.SerializeToString())
         self._elements = {}
-        self._listen(lambda answer: answer.WhichOneof("type") == "script_finished")
+        self._listen(_is_last)
 
     def until(self, ready: Callable[[str], bool], seconds: float = PATIENCE) -> str:
         """Refresh until the page's text is as wanted; the text."""
@@ -164,8 +164,15 @@ class Visitor:
         kind = message.WhichOneof("type")
         if kind == "new_session":
             self._session = message.new_session.initialize.session_id
+            self._elements = {}
         elif kind == "page_info_changed":
             self.query = message.page_info_changed.query_string
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             path = tuple(message.metadata.delta_path)
             self._elements[path] = message.delta.new_element
+
+
+def _is_last(message: Any) -> bool:
+    """Whether the page has run to its end; a run that asks for another one is not the last."""
+    early = ForwardMsg.ScriptFinishedStatus.FINISHED_EARLY_FOR_RERUN
+    return message.WhichOneof("type") == "script_finished" and message.script_finished != early
