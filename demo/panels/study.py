@@ -48,6 +48,7 @@ def show_study() -> None:
         kinds,
         required=True,
         key="source",
+        on_change=_forget_refusal,
         persist_state="session",
         label_visibility="collapsed",
         width="stretch",
@@ -63,6 +64,13 @@ def show_study() -> None:
         show_failure(case.refusal)
     elif case.study is not None:
         _show_facts(case.study)
+
+
+def _forget_refusal() -> None:
+    """Another choice is another study: what was refused before it has no part in that."""
+    memory = visit()
+    if memory.case.refusal is not None:
+        memory.leave()
 
 
 def _samples() -> dict[str, cz.SampleStudy]:
@@ -96,6 +104,7 @@ def _choose_sample(memory: Visit, samples: dict[str, cz.SampleStudy]) -> None:
         list(samples),
         format_func=lambda key: samples[key].title,
         key="sample",
+        on_change=_forget_refusal,
         persist_state="session",
         label_visibility="collapsed",
     )

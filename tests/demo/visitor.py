@@ -15,7 +15,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
-PATIENCE = 300.0
+PATIENCE = 60.0
 
 
 class Visitor:
