@@ -138,8 +138,8 @@ class WorkerProcess:
         heard, told = time.monotonic(), 0.0
         while True:
             if self._connection.poll(_LOOK_SECONDS):
+                kind, content = self._connection.recv()  # the end of the line is no answer
                 heard, self._taken_up = time.monotonic(), True
-                kind, content = self._connection.recv()
                 if kind == "done":
                     return content
                 _heed(kind, content, progress)

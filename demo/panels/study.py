@@ -67,8 +67,9 @@ def show_study() -> None:
 
 
 def _forget_refusal() -> None:
-    """Another choice is another study: what was refused before it has no part in that."""
+    """Another choice is another study: what was refused or lost before has no part in that."""
     memory = visit()
+    memory.lost = False
     if memory.case.refusal is not None:
         memory.leave()
 
@@ -118,6 +119,7 @@ def _choose_sample(memory: Visit, samples: dict[str, cz.SampleStudy]) -> None:
 
 
 def _start_sample(memory: Visit, sample: cz.SampleStudy) -> None:
+    lost = memory.lost
     memory.leave()
     order = Order(sample.title, memory.name, sample.truth, sample.name)
     original = next((one for one in cz.sample_studies() if _is_twin(sample, one)), None)
@@ -126,6 +128,7 @@ def _start_sample(memory: Visit, sample: cz.SampleStudy) -> None:
     else:
         ticket = engine().making.submit(engine().nursery.read, original)
     memory.take(Case(intake=Intake(order, ticket)))
+    memory.lost = lost  # a page that opens without its study begins with a sample, and says so
 
 
 def _is_twin(sample: cz.SampleStudy, original: cz.SampleStudy) -> bool:
