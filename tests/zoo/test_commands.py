@@ -143,6 +143,8 @@ def test_control_c_ends_a_transfer_and_leaves_nothing(
 ) -> None:
     hub.trouble[CLASSIFIER] = Trouble(stop=1000, hang=True)
     program = (
+        # What runs these tests in the background may have had this signal ignored.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import pathlib, sys; import cspine_zoo.zoo.manifest as manifest;"
         f"manifest.manifest_path = lambda: pathlib.Path({str(manifest)!r});"
         "from cspine_zoo.cli.main import main; sys.exit(main(sys.argv[1:]))"
