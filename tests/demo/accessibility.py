@@ -31,6 +31,9 @@ _MISSED: Final = """() => [...document.querySelector('.stMain').querySelectorAll
   .map(e => e.outerHTML.slice(0, 200))"""
 
 
+_ROUNDS: Final = 4
+
+
 def nameless(page: Any) -> list[str]:
     """What a screen reader could not name, of all that can be used or looked at."""
     session = page.context.new_cdp_session(page)
@@ -56,7 +59,11 @@ def unreached(page: Any) -> list[str]:
     page.locator(".stApp[data-test-script-state=notRunning]").wait_for()  # all of it is there
     stops = page.evaluate(_MARK)
     page.get_by_text("Skip to main content").focus()  # the first of every page
-    for _ in range(stops):
-        page.keyboard.press("Tab")
-    missed: list[str] = page.evaluate(_MISSED)
+    missed: list[str] = []
+    for _ in range(_ROUNDS):  # what was drawn meanwhile is come to in the next one
+        for _ in range(stops):
+            page.keyboard.press("Tab")
+        missed = page.evaluate(_MISSED)
+        if not missed:
+            break
     return missed
