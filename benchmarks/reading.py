@@ -84,8 +84,8 @@ def read_bytes(folder: Path) -> None:
 
 
 def touch_voxels(slices: int) -> None:
-    """The floor of the output: fresh memory for the float32 that ``read_ct`` promises."""
-    np.empty((slices, *SHAPE), np.float32)[...] = 0
+    """The floor of the output: fresh memory for whole HU."""
+    np.empty((slices, *SHAPE), np.int16)[...] = 0
 
 
 def pydicom_loop(folder: Path) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.demo.patients import write_necks
 from tests.demo.server import Server
-from tests.demo.visitor import Visitor
+from tests.demo.visitor import Visitor, with_own_study
 
 VISITORS = 10
 QUIET_SECONDS = 60.0
@@ -30,22 +30,6 @@ def seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def opened(server: Server) -> Visitor:
-    """A page whose sample has been read."""
-    visitor = Visitor(server.address)
-    visitor.until(lambda text: "Voxels" in text)
-    return visitor
-
-
-def brought(server: Server, path: Path) -> Visitor:
-    """A page with a study of its own."""
-    visitor = opened(server)
-    visitor.choose("button_group", "Where the study comes from", "Your own")
-    visitor.upload(path)
-    visitor.until(lambda text: "Voxels" in text)
-    return visitor
 
 
 def run(visitor: Visitor) -> float:
@@ -75,7 +59,7 @@ def many(server: Server, paths: Sequence[Path]) -> None:
     base = settled_mb(server)
     with ThreadPoolExecutor(len(paths)) as pool:
         began = time.perf_counter()
-        visits = list(pool.map(lambda path: brought(server, path), paths))
+        visits = list(pool.map(lambda path: with_own_study(server, path), paths))
         print(
             f"{len(paths)} uploads of 52 MB at once: all read {time.perf_counter() - began:.1f} s"
         )

@@ -70,8 +70,7 @@ class Rescale:
                 raise OverflowError("HU beyond int16")
         if out.dtype == np.int16 and self.slope == 1 and lowest >= _INT16.min:
             # Modulo 2^16, in which values and their HU agree whatever type they come in.
-            low = stored.astype(np.int16, casting="unsafe", copy=False)
-            np.add(low, np.int16(_modulo_int16(self.intercept)), out=out)
+            np.add(_low_word(stored), np.int16(_modulo_int16(self.intercept)), out=out)
         elif self.whole and self._exact_in_float32 and out.dtype == np.float32:
             np.copyto(out, stored, casting="same_kind")
             if self.slope != 1:
@@ -94,6 +93,13 @@ class Rescale:
     @property
     def _exact_in_float32(self) -> bool:
         return abs(self.slope) * 2.0**self.bits + abs(self.intercept) <= 2.0**EXACT_BITS
+
+
+def _low_word(stored: NDArray[np.number[Any]]) -> NDArray[np.int16]:
+    """Whole numbers modulo 2^16; those of 16 bits are not copied."""
+    if stored.dtype in (np.uint16, np.int16):  # of this machine's byte order
+        return stored.view(np.int16)
+    return stored.astype(np.int16, casting="unsafe")
 
 
 def _modulo_int16(value: float) -> int:

@@ -12,17 +12,16 @@ from torch import Tensor
 
 from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.ct.volume import CTVolume
-from cspine_zoo.errors import CSpineZooError, ManifestError, UsageError
+from cspine_zoo.errors import CSpineZooError, UsageError
 from cspine_zoo.inference.classify import Crops, spine_images, vertebra_images
 from cspine_zoo.inference.extent import LevelExtent, level_extents
-from cspine_zoo.inference.loading import ModelLike, find_model
+from cspine_zoo.inference.loading import ModelLike, find_model, network_of
 from cspine_zoo.inference.precision import FLOAT32, running
 from cspine_zoo.inference.segment import Segmentation, check_volume
 from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.results import LabelMap, SensitivityMap, StudyPrediction
-from cspine_zoo.zoo.model import ZooModel
 
 LEAST_CELLS: Final = 7
 """Cells along each side of a map. Maps in the paper have 14 (VGG-16) or 7 (ResNets) at 224 px;
@@ -69,7 +68,7 @@ def grad_cam(
     label_map = _label_map(ct, result)
     levels = level_extents(label_map)
     place = _place(levels, level)
-    network = _network(classifier)
+    network = network_of(classifier, SliceClassifier, "scores no slices")
     crops = Crops(ct, label_map)
     crop = crops.of(levels[place], classifier.preprocess)
     if isinstance(network, SpineClassifier):
@@ -131,16 +130,6 @@ def _place(levels: Sequence[LevelExtent], level: str) -> int:
             hint=f"Found: {known}." if known else "",
         )
     return place
-
-
-def _network(model: ZooModel) -> SliceClassifier:
-    if not isinstance(model.network, SliceClassifier):
-        raise ManifestError(
-            "bad_architecture",
-            f"{model.entry.architecture.name} scores no slices",
-            file=model.entry.name,
-        )
-    return model.network
 
 
 def _vertebra_slopes(network: SliceClassifier, images: Tensor) -> Tensor:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Final
+from typing import Final, TypeVar
 
 import torch
 
-from cspine_zoo.errors import UsageError
+from cspine_zoo.errors import ManifestError, UsageError
 from cspine_zoo.zoo.device import resolve_device
 from cspine_zoo.zoo.load import load_model
 from cspine_zoo.zoo.locate import find_entry, is_path
@@ -20,6 +20,8 @@ from cspine_zoo.zoo.model import ZooModel
 
 ModelLike = str | os.PathLike[str] | ZooModel
 """A name of the manifest, the path of a ``.safetensors`` file with its row, or a loaded model."""
+
+Network = TypeVar("Network")
 
 Progress = Callable[[str, float], None]
 """Told the stage (``"prepare"``, ``"segment"``, ``"localize"``, ``"classify"``) and the share of it
@@ -64,6 +66,26 @@ def find_model(model: ModelLike, task: Task, device: str | torch.device = "auto"
 def _loaded(name: str, device: str, stamp: int, content: tuple[str, ...]) -> ZooModel:
     """``stamp`` and ``content`` make a file that changed a different key."""
     return load_model(name, device)
+
+
+def network_of(model: ZooModel, kind: type[Network], cannot: str) -> Network:
+    """The network of a model, known to be of one kind.
+
+    Args:
+        model: from ``find_model``.
+        kind: class of its network.
+        cannot: what a network of another kind fails to do, for the error.
+
+    Raises:
+        ManifestError: it is of another kind.
+    """
+    if not isinstance(model.network, kind):
+        raise ManifestError(
+            "bad_architecture",
+            f"{model.entry.architecture.name} {cannot}",
+            file=model.entry.name,
+        )
+    return model.network
 
 
 def _check_task(entry: ManifestEntry, task: Task) -> None:

@@ -17,7 +17,7 @@ from cspine_zoo.inference.blocks import volume_logits
 from cspine_zoo.inference.body import body_box
 from cspine_zoo.inference.decide import decide
 from cspine_zoo.inference.extent import LevelExtent, level_extents
-from cspine_zoo.inference.loading import ModelLike, Progress, find_model
+from cspine_zoo.inference.loading import ModelLike, Progress, find_model, network_of
 from cspine_zoo.inference.naming import name_levels, no_cervical_spine
 from cspine_zoo.inference.precision import resolve_precision
 from cspine_zoo.inference.upsample import to_study_grid
@@ -95,7 +95,12 @@ def segment_with(
     _tell(progress, "prepare", 1.0)
 
     share = _share_of(progress, 0.9)
-    logits = volume_logits(_network(model), windowed, model.device, precision, share)
+    network: Segmenter = network_of(
+        model,
+        Segmenter,  # type: ignore[type-abstract]  # it is compared with, never made
+        "cannot segment volumes",
+    )
+    logits = volume_logits(network, windowed, model.device, precision, share)
     del windowed
     voxels = decide(logits, model.entry.labels)
     del logits
@@ -143,16 +148,6 @@ def _prepare(ct: CTVolume, preprocess: Preprocess) -> tuple[NDArray[np.float32],
     body = ct.geometry.cropped([s.start for s in box], [s.stop - s.start for s in box])
     grid = body.with_spacing(preprocess.spacing_mm)
     return apply_window(resample(ct.voxels[box], body, grid), preprocess.window), grid
-
-
-def _network(model: ZooModel) -> Segmenter:
-    if not isinstance(model.network, Segmenter):
-        raise ManifestError(
-            "bad_architecture",
-            f"{model.entry.architecture.name} cannot segment volumes",
-            file=model.entry.name,
-        )
-    return model.network
 
 
 def _missing(levels: tuple[LevelExtent, ...]) -> list[Notice]:

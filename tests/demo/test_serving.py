@@ -20,7 +20,7 @@ import pytest
 from cspine_zoo.resources import demo_dir
 from tests.demo.patients import APART_MM, CANARY, SHAPE, write_necks
 from tests.demo.server import Server
-from tests.demo.visitor import Visitor
+from tests.demo.visitor import Visitor, with_own_study, with_study
 
 pytestmark = [
     pytest.mark.slow,
@@ -46,21 +46,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def necks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Ten studies of 52 MB."""
     return write_necks(tmp_path_factory.mktemp("necks"), N_VISITORS)
-
-
-def with_study(server: Server) -> Visitor:
-    """A visitor whose sample has been read."""
-    visitor = Visitor(server.address)
-    visitor.until(lambda text: "Voxels" in text)
-    return visitor
-
-
-def with_own_study(server: Server, path: Path) -> Visitor:
-    visitor = with_study(server)
-    visitor.choose("button_group", "Where the study comes from", "Your own")
-    visitor.upload(path)
-    visitor.until(lambda text: "Voxels" in text)
-    return visitor
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
 
+from tests.demo.server import Server
+
 PATIENCE = 60.0
 
 
@@ -170,6 +172,22 @@ class Visitor:
         elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
             path = tuple(message.metadata.delta_path)
             self._elements[path] = message.delta.new_element
+
+
+def with_study(server: Server) -> Visitor:
+    """A visitor whose sample has been read."""
+    visitor = Visitor(server.address)
+    visitor.until(lambda text: "Voxels" in text)
+    return visitor
+
+
+def with_own_study(server: Server, path: Path) -> Visitor:
+    """A visitor whose own study has been read."""
+    visitor = with_study(server)
+    visitor.choose("button_group", "Where the study comes from", "Your own")
+    visitor.upload(path)
+    visitor.until(lambda text: "Voxels" in text)
+    return visitor
 
 
 def _is_last(message: Any) -> bool:
