@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import streamlit as st
 
 import cspine_zoo as cz
 from diagnostics import diagnostics
+from downloads import download_button
 from recipe import command_line, python_lines
 from state import visit
 
@@ -22,16 +22,18 @@ def show_take_away() -> None:
         return
     st.subheader("Take away", anchor=False)
     with st.container(horizontal=True):
-        _button("JSON", "comparison.json", "application/json", lambda: json_text(comparison))
-        _button("CSV", "comparison.csv", "text/csv", comparison.to_csv)
-        _button(
+        download_button(
+            "JSON", "comparison.json", "application/json", lambda: json_text(comparison)
+        )
+        download_button("CSV", "comparison.csv", "text/csv", comparison.to_csv)
+        download_button(
             "HTML report",
             "report.html",
             "text/html",
             lambda: cz.to_html(comparison, truth=study.truth or None),
         )
         if comparison.label_map is not None:
-            _button(
+            download_button(
                 "Label map (NIfTI)",
                 "vertebrae.nii.gz",
                 "application/gzip",
@@ -55,10 +57,6 @@ def show_diagnostics() -> None:
             diagnostics(ct, case.comparison, failures, case.peaks), language=None, wrap_lines=True
         )
         st.caption("Versions, device, stages and codes; no name of a file or a patient.")
-
-
-def _button(label: str, file_name: str, mime: str, make: Callable[[], str | bytes]) -> None:
-    st.download_button(label, make, file_name, mime, on_click="ignore", icon=":material/download:")
 
 
 def json_text(comparison: cz.Comparison) -> str:

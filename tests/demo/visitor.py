@@ -169,9 +169,9 @@ class Visitor:
             self._elements = {}
         elif kind == "page_info_changed":
             self.query = message.page_info_changed.query_string
-        elif kind == "delta" and message.delta.WhichOneof("type") == "new_element":
+        elif kind == "delta" and message.delta.WhichOneof("type") in ("new_element", "add_block"):
             path = tuple(message.metadata.delta_path)
-            self._elements[path] = message.delta.new_element
+            self._elements[path] = getattr(message.delta, message.delta.WhichOneof("type"))
 
 
 def with_study(server: Server) -> Visitor:
