@@ -21,6 +21,7 @@ import work
 from cases import Case, Shelf
 from cases import Study as Study  # panels take it from here
 from jobs import Failure, Lane, Ticket
+from memory import keep_together
 from process import WorkerProcess
 from twins import Nursery
 
@@ -168,6 +169,7 @@ class Engine:
     """
 
     def __init__(self) -> None:
+        keep_together()
         self.reading = Lane("cspine-zoo-reader")
         self.making = Lane("cspine-zoo-maker")
         self.fetching = Lane("cspine-zoo-fetcher")
