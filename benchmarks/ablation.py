@@ -78,13 +78,19 @@ def segmenters(judges: Judges, options: argparse.Namespace) -> None:
         for number in range(options.held_out_patients)
     ]
     start = read_start(DEFAULT_SEGMENTER, SEGMENTER)
+    grid = load_model(DEFAULT_SEGMENTER, "cpu").preprocess  # what the weights know
+    if grid.spacing_mm is None:
+        raise ValueError(f"{DEFAULT_SEGMENTER} says nothing of its spacing")
     print("patients learned from   Dice   named   real levels right")
     for name, families in chosen(options):
         preset = replace(
             SEGMENTER,
             steps=options.steps,
             learning_rate=5e-4,
-            patches=replace(SEGMENTER.patches, families=families),
+            preprocess=grid,
+            patches=replace(
+                SEGMENTER.patches, spacing_mm=grid.spacing_mm, families=families, family_share=1.0
+            ),
         )
         with tempfile.TemporaryDirectory() as folder:
             task = SegmenterTask(

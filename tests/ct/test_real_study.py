@@ -80,6 +80,7 @@ def test_voxels_are_those_of_pydicom(whole: CTVolume, files: list[Path]) -> None
         np.testing.assert_array_equal(whole.hu[:, :, 89 - n], plane)
 
 
+@pytest.mark.slow
 def test_shuffled_list_with_doubles(whole: CTVolume, files: list[Path], read_here, tmp_path):
     doubled = [shutil.copy(files[k], tmp_path / f"again{k}") for k in (0, 17, 89)]
     mixed = [*files, *map(Path, doubled)]
@@ -98,6 +99,7 @@ def test_slices_missing_inside_are_a_gap(missing: list[int], files: list[Path], 
     assert refusal.value.code == "gap"
 
 
+@pytest.mark.slow
 def test_slices_missing_at_the_ends(whole: CTVolume, files: list[Path], read_here) -> None:
     ct = read_here(files[5:-8])
     np.testing.assert_array_equal(ct.hu, whole.hu[:, :, 8:-5])
@@ -122,6 +124,7 @@ def test_two_of_them_in_one_folder(tag, code, files, read_here, tmp_path):
         assert refusal.value.code == code
 
 
+@pytest.mark.slow
 def test_a_slice_that_is_cut_off_at_the_end(whole, files, read_here, tmp_path):
     short = tmp_path / "short"
     short.write_bytes(files[0].read_bytes()[:-1000])

@@ -60,6 +60,7 @@ def test_no_click_on_a_widget_runs_the_networks_again(
     assert runs == [VARIANTS]
 
 
+@pytest.mark.slow
 def test_another_choice_keeps_the_result_and_says_that_it_is_old(
     page: Page, runs: list[tuple[str, ...]]
 ) -> None:
@@ -80,6 +81,7 @@ def test_nothing_chosen_cannot_be_run(page: Page) -> None:
     assert page.app.button[0].disabled
 
 
+@pytest.mark.slow
 def test_hu_and_level_at_the_crosshair(page: Page) -> None:
     page.run().press("Run")
     ct = page.visit.study.ct
@@ -124,6 +126,7 @@ def test_a_refusal_names_file_code_and_next_step(page: Page, name: str, data: by
     assert page.app.get("file_uploader")  # ready for the next try
 
 
+@pytest.mark.slow
 def test_the_next_study_is_served_after_a_refusal(page: Page, nifti: bytes) -> None:
     page.run()
     upload(page, ("notes.txt", b"hello"))
@@ -132,6 +135,7 @@ def test_the_next_study_is_served_after_a_refusal(page: Page, nifti: bytes) -> N
     assert page.visit.study.title == "a.nii.gz"
 
 
+@pytest.mark.slow
 def test_a_study_without_a_neck_is_refused_by_the_run(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +157,7 @@ def test_a_zoo_without_weights_says_where_to_get_them(page: Page, zoo: list[Mode
     assert not page.app.multiselect
 
 
+@pytest.mark.slow
 def test_variants_that_need_a_download_are_offered_but_not_chosen(
     page: Page, zoo: list[ModelRow]
 ) -> None:
@@ -175,6 +180,7 @@ def test_a_damaged_sample_is_told(page: Page, samples: Path) -> None:
     assert "bad_sample" in page.words
 
 
+@pytest.mark.slow
 def test_two_visitors_see_their_own_study_only(page: Page, nifti: bytes) -> None:
     page.run()
     upload(page, ("mine.nii.gz", nifti))
@@ -184,6 +190,7 @@ def test_two_visitors_see_their_own_study_only(page: Page, nifti: bytes) -> None
     assert "mine.nii.gz" not in other.words
 
 
+@pytest.mark.slow
 def test_a_visit_to_another_page_loses_nothing(page: Page, nifti: bytes) -> None:
     page.run()
     upload(page, ("mine.nii.gz", nifti))

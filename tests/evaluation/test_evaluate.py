@@ -116,6 +116,7 @@ def test_a_mask_that_cannot_be_read_costs_only_what_it_is_for(neck: Neck) -> Non
     assert record["prediction"]["patient_overall"] > 0
 
 
+@pytest.mark.slow
 def test_a_second_run_predicts_only_what_is_missing(neck: Neck) -> None:
     kept, lost = neck.record("2.25.1"), neck.record("2.25.2", "cls-other")
     stamp = kept.stat().st_mtime_ns
@@ -135,6 +136,7 @@ def test_the_page_shows_synthetic_studies_and_says_what_cannot_be_shown(neck: Ne
     assert (pair["first"], pair["second"]) == ("cls-tiny", "cls-other")
 
 
+@pytest.mark.slow
 def test_no_picture_of_a_study_that_is_not_marked_synthetic(neck: Neck) -> None:
     marks = neck.root / "synthetic.csv"
     content = marks.read_text(encoding="utf-8")

@@ -67,6 +67,7 @@ def test_cuts_are_radiological(drawn: Pictures) -> None:
     assert brightest_quarter(pixels(drawn.sagittal)) == ("top", "left")
 
 
+@pytest.mark.slow
 def test_truth_and_the_predicted_centre_are_marked(drawn: Pictures, row: StudyRow) -> None:
     assert (drawn.truth, drawn.fracture) == (True, True)
     bare = replace(row, segmentation=None, fractures=None)
@@ -85,6 +86,7 @@ def test_truth_and_the_predicted_centre_are_marked(drawn: Pictures, row: StudyRo
     assert yellow(plain.axial) > 5
 
 
+@pytest.mark.slow
 def test_a_vertebra_that_nobody_places_cannot_be_drawn(row: StudyRow) -> None:
     with pytest.raises(StudyRejected) as caught:
         draw_vertebra(row, "C6", centroid_mm=None)

@@ -74,6 +74,7 @@ def test_a_family_changes_the_scene(family: str) -> None:
     assert any(changed)
 
 
+@pytest.mark.slow
 def test_pitch_runs_from_12_to_23_mm_whatever_the_neighbour_and_the_width() -> None:
     pitches, widths = [], []
     for seed in range(80):

@@ -33,6 +33,7 @@ def test_without_the_family_there_are_none() -> None:
     assert draw_soft_parts(Scene.draw(1, families=ONLY))
 
 
+@pytest.mark.slow
 def test_vessels_run_on_both_sides_before_the_spine_and_bone_stays_as_it_is() -> None:
     seed = _enhanced_seed()
     scene, bare = Scene.draw(seed, families=ONLY), Scene.draw(seed)
@@ -56,6 +57,7 @@ def test_twins_share_them_and_a_seed_draws_them_alike() -> None:
             assert np.array_equal(one.low, two.low)
 
 
+@pytest.mark.slow
 def test_a_swollen_neck_is_as_often_whole() -> None:
     swollen = [
         any(part.over_air for part in draw_soft_parts(Scene.draw(seed, families=ONLY)))

@@ -58,6 +58,7 @@ def test_twins_know_each_other_and_differ_in_their_flags(
     assert not whole.boxes
 
 
+@pytest.mark.slow
 def test_an_odd_set_of_twins_has_as_many_studies_as_were_asked_for(tmp_path: Path) -> None:
     names = synthesize(order(tmp_path, 1), workers=1)
     (row,) = read_layout(tmp_path)
@@ -88,6 +89,7 @@ def test_the_contact_sheet_shows_one_row_a_patient(written: tuple[Path, list[str
         assert len(np.unique(np.asarray(sheet))) > 50
 
 
+@pytest.mark.slow
 def test_a_set_goes_on_where_it_stopped(written: tuple[Path, list[str]], tmp_path: Path) -> None:
     source, names = written
     out = tmp_path / "set"

@@ -77,6 +77,7 @@ def test_presets_go_by_the_name_of_their_row() -> None:
     assert len(PRESETS) == len(SEGMENTERS) + len(CLASSIFIERS) + len(LOCALIZERS)
 
 
+@pytest.mark.slow
 def test_the_manifest_has_a_row_for_every_preset() -> None:
     """`python -m cspine_zoo.training.unweighted` writes those without weights."""
     manifest = read_manifest()

@@ -29,6 +29,7 @@ def _published(drive: Drive) -> None:
     drive.folders = {SYSTEM_1: {"models": INNER}, INNER: FILES}
 
 
+@pytest.mark.slow
 def test_the_folder_of_system_1_is_listed_chosen_from_fetched_and_converted(
     drive: Drive, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
