@@ -193,8 +193,7 @@ def test_the_pages_beside_the_comparison(
         assert tab.page.evaluate(f"{main}.scrollWidth - {main}.clientWidth") <= 0
         assert tab.page.get_by_text("That did not work").count() == 0
         assert nameless(tab.page) == []
-        if width > 1000:  # whether the Tab key comes to all on a narrow screen is open
-            assert unreached(tab.page) == []
+        assert unreached(tab.page) == []
         tab.save(tmp_path, f"{path}_{width}.png")
     # A stored benchmark is either shown or told to be missing, for each classifier at hand.
     for row in cz.list_models("cls-*"):
