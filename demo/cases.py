@@ -27,6 +27,9 @@ LINGER_SECONDS: Final = 30.0
 
 SWEEP_SECONDS: Final = 5.0
 
+_TIDIED: Final = 3
+"""Sweeps that tidy up after a visitor."""
+
 
 @dataclass(frozen=True)
 class Order:
@@ -180,6 +183,7 @@ class Shelf:
     Args:
         present: whether a session has an open page.
         farewell: told once of each session that has been gone for ``linger_seconds``.
+        tidy: called a few times after somebody has gone.
         linger_seconds: how long a case stays without a viewer.
     """
 
@@ -187,16 +191,18 @@ class Shelf:
         self,
         present: Callable[[str], bool],
         farewell: Callable[[str], None],
+        tidy: Callable[[], None] = give_back,
         linger_seconds: float = LINGER_SECONDS,
     ) -> None:
         self._present = present
         self._farewell = farewell
+        self._tidy = tidy
         self._linger = linger_seconds
         self._turn = threading.Lock()
         self._cases: dict[str, tuple[Case, float]] = {}
         self._views: dict[str, str] = {}
         self._sessions: dict[str, tuple[str, float]] = {}
-        self._tidy_next = False
+        self._untidy = 0
 
     def find(self, key: str) -> Case | None:
         """The case under a key; None if there is none, or none any more."""
@@ -253,10 +259,10 @@ class Shelf:
                 self._drop(key)
         for session in gone:
             self._farewell(session)
-        if self._tidy_next:
-            give_back()
-        # Farewells are said on another thread: what they free is given back by the next sweep.
-        self._tidy_next = bool(gone or late)
+        if self._untidy:
+            self._tidy()
+        # Farewells are said on another thread: what they free is tidied up by the next sweeps.
+        self._untidy = _TIDIED if gone or late else max(0, self._untidy - 1)
 
     def keep_swept(self) -> None:
         """Sweep every few seconds from now on."""

@@ -7,11 +7,15 @@ its end sweeps it away: with many visitors, before the browser has asked for it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
+from threading import Lock, Thread
+from typing import Final
 
 import streamlit as st
 from streamlit import runtime
 from streamlit.runtime.scriptrunner import add_script_run_ctx, get_script_run_ctx
+
+_turn: Final = Lock()
+"""One file is made at a time: a report needs far more memory while it is made than afterwards."""
 
 
 def download_button(label: str, file_name: str, mime: str, make: Callable[[], str | bytes]) -> None:
@@ -26,7 +30,8 @@ def download_button(label: str, file_name: str, mime: str, make: Callable[[], st
     context = get_script_run_ctx()
 
     def made() -> bytes:
-        content = make()
+        with _turn:
+            content = make()
         data = content.encode() if isinstance(content, str) else content
         if context is not None and runtime.exists():
             keeper = Thread(target=_keep, args=(data, mime, file_name), name="cspine-zoo-keeper")

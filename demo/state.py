@@ -21,7 +21,7 @@ import work
 from cases import Case, Shelf
 from cases import Study as Study  # panels take it from here
 from jobs import Failure, Lane, Ticket
-from memory import keep_together
+from memory import give_back, keep_together
 from process import WorkerProcess
 from twins import Nursery
 
@@ -175,7 +175,7 @@ class Engine:
         self.fetching = Lane("cspine-zoo-fetcher")
         self.running = Lane("cspine-zoo-runner", WorkerProcess())
         self.nursery = Nursery()
-        self.shelf = Shelf(_is_present, _say_farewell)
+        self.shelf = Shelf(_is_present, _say_farewell, _tidy)
         self.shelf.keep_swept()
         threading.Thread(target=self._employ, name="cspine-zoo-employer", daemon=True).start()
 
@@ -213,6 +213,17 @@ def _say_farewell(session: str) -> None:
     """
     if runtime.exists():
         runtime.get_instance().clear_user_info_for_session(session)
+
+
+def _tidy() -> None:
+    """Give memory back, that of downloads which nobody can ask for any more among it.
+
+    Streamlit marks these once and drops them the next time that it looks, which without another
+    visitor is never.
+    """
+    if runtime.exists():
+        runtime.get_instance().media_file_mgr.remove_orphaned_files()
+    give_back()
 
 
 def centre_crosshair(ct: cz.CTVolume) -> None:

@@ -19,7 +19,9 @@ class House:
     def __init__(self, linger_seconds: float = 0.05) -> None:
         self.present = {"a", "b"}
         self.left: list[str] = []
-        self.shelf = Shelf(self.present.__contains__, self.left.append, linger_seconds)
+        self.shelf = Shelf(
+            self.present.__contains__, self.left.append, linger_seconds=linger_seconds
+        )
 
 
 def study(spool: Spool | None = None) -> Study:
