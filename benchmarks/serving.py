@@ -21,6 +21,7 @@ from tests.demo.server import Server
 from tests.demo.visitor import Visitor, with_own_study
 
 VISITORS = 10
+PATIENCE_SECONDS = 600.0
 QUIET_SECONDS = 60.0
 """Within this time of the last page's closing, memory is to be back."""
 
@@ -37,7 +38,7 @@ def run(visitor: Visitor) -> float:
 
     def work() -> None:
         visitor.press("Run")
-        visitor.until(lambda text: "Take away" in text)
+        visitor.until(lambda text: "Take away" in text, PATIENCE_SECONDS)
 
     return seconds(work)
 
