@@ -88,9 +88,7 @@ def segmenters(judges: Judges, options: argparse.Namespace) -> None:
             steps=options.steps,
             learning_rate=5e-4,
             preprocess=grid,
-            patches=replace(
-                SEGMENTER.patches, spacing_mm=grid.spacing_mm, families=families, family_share=1.0
-            ),
+            patches=replace(SEGMENTER.patches, spacing_mm=grid.spacing_mm, families=families),
         )
         with tempfile.TemporaryDirectory() as folder:
             task = SegmenterTask(
