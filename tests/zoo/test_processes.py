@@ -23,6 +23,8 @@ pytestmark = pytest.mark.slow
 KILLS = 50
 SIZE = 600_000
 AT_ONCE = 2
+PATIENT = "50"
+"""Seconds without anything new: a machine may stand still for longer than users would wait."""
 ENTRY = ManifestEntry.from_dict(segmenter_row())
 
 # A fork from a process that holds torch would copy its threads' locks.
@@ -31,9 +33,13 @@ PROCESSES.set_forkserver_preload(["tests.zoo.fetcher"])
 
 
 @pytest.fixture
-def settings(hub: Hub, drive: Drive, tmp_path: Path) -> dict[str, str]:
+def settings(
+    hub: Hub, drive: Drive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, str]:
     """What a process must know: a fork server's children have their server's environment."""
+    monkeypatch.setenv("CSPINE_ZOO_TIMEOUT", PATIENT)
     return {
+        "CSPINE_ZOO_TIMEOUT": PATIENT,
         "HF_ENDPOINT": hub.url,
         "HTTPS_PROXY": drive.url,
         "REQUESTS_CA_BUNDLE": str(tmp_path / "authority.pem"),
