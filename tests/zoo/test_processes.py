@@ -24,7 +24,7 @@ KILLS = 50
 SIZE = 600_000
 AT_ONCE = 2
 PATIENT = "50"
-"""Seconds without anything new: a machine may stand still for longer than users would wait."""
+"""Seconds without anything new: on a busy machine it can be more than users would wait."""
 ENTRY = ManifestEntry.from_dict(segmenter_row())
 
 # A fork from a process that holds torch would copy its threads' locks.
