@@ -8,21 +8,21 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-_M_ARENA_MAX: Final = -8
-"""Of glibc's ``mallopt``."""
-
-_ARENAS: Final = 2
+_MALLOPT: Final = {-8: 2, -3: 1 << 20}
+"""Of glibc: ``M_ARENA_MAX``, and ``M_MMAP_THRESHOLD`` in bytes."""
 
 
 def keep_together() -> None:
-    """Let all threads take memory from the same few places (glibc only).
+    """Let all threads take little blocks from the same few places, big ones from none (glibc only).
 
     Each visitor has threads of his own; with an arena for each, pages that hold anything that
-    lives on are spread over all of them, and go back to nobody.
+    lives on are spread over all of them, and go back to nobody. Big blocks have their own mapping:
+    NumPy asks for huge pages there, and in an arena Linux would fill these up again (khugepaged)
+    after they were given back.
     """
     mallopt = _of_libc("mallopt")
-    if mallopt is not None:
-        mallopt(_M_ARENA_MAX, _ARENAS)
+    for option, value in _MALLOPT.items() if mallopt else ():
+        mallopt(option, value)
 
 
 def give_back() -> None:
