@@ -44,7 +44,7 @@ BUDGET_BYTES: Final = 40 * 1024
 _WATCH: Final = """
 (what) => {
   const box = document.querySelector(`.st-key-plane_${what === "lines" ? "axial" : what}`);
-  const state = () => what === "lines" ? String(box.querySelectorAll(".crosshair").length)
+  const state = () => what === "lines" ? String(box.querySelectorAll(".crosshair i").length)
                                        : box.querySelector("img").src;
   const before = state();
   window.step = { seconds: null };

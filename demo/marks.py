@@ -40,11 +40,8 @@ class Boxed(Protocol):
         """Two corners of a box along the axes of the patient's world."""
 
 
-def crosshair_html(view: View) -> str:
-    """The crosshair of a view, to be stretched over its picture: sent anew at every step.
-
-    A screen reader passes over it: the text under the pictures says the same.
-    """
+def crosshair_lines(view: View) -> str:
+    """The crosshair of a view as HTML, to be stretched over its picture."""
     x, y = (float(place) for place in view.to_px(view.at))
     (left, top), (width, height) = view.corner_px, view.size_px
     right, bottom = left + width, top + height
@@ -54,7 +51,7 @@ def crosshair_html(view: View) -> str:
         _line("down", x, top, y - _GAP_PX - top),
         _line("down", x, y + _GAP_PX, bottom - y - _GAP_PX),
     )
-    return f'<div class="crosshair" aria-hidden="true">{"".join(lines)}</div>'
+    return "".join(lines)
 
 
 def _line(way: str, left: float, top: float, length: float) -> str:

@@ -21,8 +21,9 @@ def keep_together() -> None:
     after they were given back.
     """
     mallopt = _of_libc("mallopt")
-    for option, value in _MALLOPT.items() if mallopt else ():
-        mallopt(option, value)
+    if mallopt is not None:
+        for option, value in _MALLOPT.items():
+            mallopt(option, value)
 
 
 def give_back() -> None:

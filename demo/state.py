@@ -22,6 +22,7 @@ from cases import Case, Shelf
 from cases import Study as Study  # panels take it from here
 from jobs import Failure, Lane, Ticket
 from memory import give_back, keep_together
+from plane import Points
 from process import WorkerProcess
 from twins import Nursery
 
@@ -234,9 +235,14 @@ def centre_crosshair(ct: cz.CTVolume) -> None:
 
 def point_crosshair(ct: cz.CTVolume, world_mm: Sequence[float]) -> None:
     """Put the crosshair on a point of the patient, or on the nearest voxel of the study."""
-    voxel = ct.geometry.to_voxel(world_mm)
-    for key, place, size in zip(SLIDERS, voxel, ct.geometry.shape, strict=True):
-        st.session_state[key] = int(min(max(round(float(place)), 0), size - 1))
+    whole = tuple((0, size) for size in ct.geometry.shape)
+    place_crosshair(ct.geometry.to_voxel(world_mm), whole)
+
+
+def place_crosshair(voxel: Sequence[float] | Points, box: Sequence[tuple[int, int]]) -> None:
+    """Put the crosshair on a voxel, or on the nearest one of a box (first, behind the last)."""
+    for key, place, (first, behind) in zip(SLIDERS, voxel, box, strict=True):
+        st.session_state[key] = min(max(round(float(place)), first), behind - 1)
 
 
 def crosshair() -> tuple[int, int, int]:

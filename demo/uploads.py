@@ -13,8 +13,9 @@ from typing import Final, NoReturn, Protocol
 
 import cspine_zoo as cz
 
-LIMIT_MB: Final = 600
-"""Largest upload: a thin-slice neck of 1,200 slices of 512 x 512, uncompressed, and some room."""
+LIMIT_MB: Final = 500
+"""Largest upload: a thin-slice neck of 950 slices of 512 x 512, uncompressed. From 512 MB on,
+Streamlit's own text beside the uploader would speak of 1 GB."""
 
 _NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """The disk is full, or this user's share of it, or the largest file is smaller than that."""

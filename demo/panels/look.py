@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 import cspine_zoo as cz
 from figures.attention import attention_figure
-from marks import crosshair_html, outline_px
+from marks import outline_px
 from markup import legend
 from palette import LEVEL_COLOURS
+from panels.crosshair import show_crosshair
 from panels.explain import ask_sensitivity, heat_layer, show_findings, show_meaning
 from panels.results import PLOT_CONFIG, colours_of, page_ink
 from plane import Plane, View, across
@@ -29,16 +30,8 @@ _PLANES: Final[tuple[tuple[Plane, str], ...]] = (
 _LABEL_NAMES: Final = (*cz.LEVELS, "T1 and below")
 _ALL: Final = "All"
 
-# The crosshair lies over its picture, so that a step sends the one picture that changes.
 _STYLE: Final = """
 <style>
-[class*="st-key-plane_"] { position: relative; }
-[class*="st-key-plane_"] .stElementContainer:has(.crosshair) {
-  position: absolute; inset: 0; pointer-events: none; }
-.crosshair { position: relative; width: 100%; aspect-ratio: 1; }
-.crosshair i { position: absolute; background: #ffeb3b; }
-.crosshair .across { height: 1px; margin-top: -.5px; }
-.crosshair .down { width: 1px; margin-left: -.5px; }
 .ramp { display: flex; flex-wrap: wrap; align-items: center; gap: .2rem .5rem; font-size: .9rem; }
 .ramp .band { width: 7rem; height: .8rem; border-radius: 3px; background-color: #000; }
 </style>
@@ -93,8 +86,7 @@ def _show_plane(
     with st.container(key=f"plane_{view.plane}"):
         jpeg = _drawn(study, comparison, view, looks)
         st.image(jpeg, width="stretch", alt=picture_text(view, labels, looks[1]))
-        if lines:
-            st.html(crosshair_html(view))
+        show_crosshair(view, lines)
 
 
 def _drawn(
@@ -185,7 +177,8 @@ def _show_readout(study: Study, comparison: cz.Comparison | None) -> None:
         st.html(legend(dict(zip(_LABEL_NAMES, LEVEL_COLOURS.values(), strict=True))))
     st.caption(
         "Radiological view: the patient's right (R) is on the left of the picture. "
-        "A anterior, P posterior, S towards the head, I towards the feet."
+        "A anterior, P posterior, S towards the head, I towards the feet. Click a picture to move "
+        "the crosshair."
     )
 
 

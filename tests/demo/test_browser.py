@@ -164,6 +164,37 @@ def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) ->
     tab.context.close()
 
 
+def test_a_click_on_a_plane_moves_the_crosshair_there(browser: Any, address: str) -> None:
+    tab = Tab(browser, address, 1400, "light")
+    lines = tab.page.locator(".st-key-plane_axial .crosshair i")
+    lines.first.wait_for()
+    axial, right = tab.slice_number("Axial"), []
+    for share in (0.4, 0.6):
+        box = tab.page.get_by_alt_text("axial slice").bounding_box()
+        x, y = box["x"] + share * box["width"], box["y"] + 0.55 * box["height"]
+        tab.page.mouse.click(x, y)
+        tab.settle(3000)
+        across, down = lines.first.bounding_box(), lines.last.bounding_box()
+        assert across["y"] == pytest.approx(y, abs=3)
+        assert down["x"] == pytest.approx(x, abs=3)
+        readout = tab.page.get_by_text("at the crosshair, voxel").inner_text()
+        right.append(float(readout.split(", x ")[1].split(",")[0]))
+    assert right[0] > right[1]  # the patient's right, where x grows, is on the left of the picture
+    assert tab.slice_number("Axial") == axial
+
+    shown = tab.picture("axial")
+    tab.page.get_by_text("Crosshair", exact=True).click()
+    tab.settle(3000)
+    assert lines.count() == 0
+    box = tab.page.get_by_alt_text("sagittal slice").bounding_box()
+    tab.page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.25 * box["height"])
+    tab.settle(3000)
+    assert tab.slice_number("Axial") > axial
+    assert tab.picture("axial") != shown
+    assert tab.complaints == []
+    tab.context.close()
+
+
 def test_a_telephone_shows_all_of_it(browser: Any, address: str, tmp_path: Path) -> None:
     tab = Tab(browser, address, 420, "dark")
     tab.page.get_by_text("Voxels").wait_for()

@@ -9,7 +9,7 @@ from PIL import Image
 from cspine_zoo import LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
-from marks import crosshair_html
+from marks import crosshair_lines
 from plane import SIDE_PX, Box, Plane, View
 from pointing import neck_box
 from tests.demo.neck import SHAPE, centre_mm, comparison, geometry, neck, prediction
@@ -92,7 +92,7 @@ def test_the_crosshair_crosses_at_the_voxel_it_names(plane: Plane, near: Box | N
 def test_the_lines_of_the_crosshair_leave_its_point_free() -> None:
     view = View("axial", Geometry((20, 24, 16), np.eye(4)), (4, 18, 3))
     lines = re.findall(
-        r'class="(\w+)" style="left:([\d.]+)%;top:([\d.]+)%;\w+:([\d.]+)%', crosshair_html(view)
+        r'class="(\w+)" style="left:([\d.]+)%;top:([\d.]+)%;\w+:([\d.]+)%', crosshair_lines(view)
     )
     x, y = view.to_px((4, 18, 3)) * 100 / SIDE_PX
     across = [(float(a), float(a) + float(n)) for way, a, b, n in lines if way == "across"]
