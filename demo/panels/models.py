@@ -35,7 +35,7 @@ _HEADLINES: Final = {
     "vertebra auc": "vertebra AUC",
     "patient auc": "patient AUC",
     "identification_rate": "vertebrae named right",
-    "centroid_error_mm": "centre off by mm",
+    "centroid_error_mm": "mm between found and true centre",
 }
 _ALL: Final = "all"
 

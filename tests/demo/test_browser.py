@@ -108,6 +108,12 @@ class Tab:
     def picture(self, plane: str) -> str:
         return str(self.page.get_by_alt_text(f"{plane} slice").get_attribute("src"))
 
+    def result(self) -> Any:
+        """What the JSON button gives."""
+        with self.page.expect_download() as download:
+            self.page.get_by_role("button", name="JSON").click()
+        return json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+
     def settle(self, milliseconds: int = 1500) -> None:
         self.page.wait_for_timeout(milliseconds)
 
@@ -156,10 +162,35 @@ def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) ->
     assert tab.slice_number("Sagittal") == before + 1
     assert tab.picture("sagittal") != shown
 
-    with tab.page.expect_download() as download:
-        tab.page.get_by_role("button", name="JSON").click()
-    content = json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
-    assert len(content["predictions"]) == n_variants
+    assert len(tab.result()["predictions"]) == n_variants
+    assert tab.complaints == []
+    tab.context.close()
+
+
+def test_the_whole_twin_of_the_sample(browser: Any, address: str, tmp_path: Path) -> None:
+    tab = Tab(browser, address, 1400, "dark")
+    tab.page.get_by_text("Voxels").wait_for()
+    tab.run()
+    broken = tab.result()
+    samples = tab.page.get_by_role("combobox", name="Sample study")
+    samples.scroll_into_view_if_needed()
+    tab.settle()  # scrolling closes the list
+    samples.click()
+    tab.page.get_by_role("option", name="the whole twin").click()
+    tab.page.get_by_text("Take away").wait_for(state="detached")
+    tab.page.get_by_text("Voxels").wait_for(timeout=RUN_MS)
+    tab.run()
+    whole = tab.result()
+    tab.save(tmp_path, "twin_1400.png")
+    assert whole["study"]["shape"] == broken["study"]["shape"]
+    places, others = (
+        {v["level"]: v["centroid_mm"] for v in one["predictions"][0]["vertebrae"] if v["found"]}
+        for one in (broken, whole)
+    )
+    assert len(places) == 7
+    for level, place in places.items():
+        assert others[level] == pytest.approx(place, abs=2)
+    assert whole["predictions"] != broken["predictions"]
     assert tab.complaints == []
     tab.context.close()
 
