@@ -206,8 +206,8 @@ def _describe(
     return DicomFile(
         file,
         modality if modality in _MODALITIES else "",
-        _digest(tags.text(dataset, "PatientID") or tags.text(dataset, "PatientName")),
-        _digest(tags.text(dataset, "StudyInstanceUID")),
+        _digest(tags.identifier(dataset, "PatientID") or tags.identifier(dataset, "PatientName")),
+        _digest(tags.identifier(dataset, "StudyInstanceUID")),
         tags.text(dataset, "SeriesInstanceUID"),
         int(number) if number.isascii() and number.isdigit() else 0,
         tags.text(dataset, "AcquisitionNumber"),
@@ -234,5 +234,5 @@ def _traits(dataset: DataSet, syntax: Syntax | None) -> list[str]:
     return traits
 
 
-def _digest(text: str) -> str:
-    return hashlib.blake2s(text.encode("latin-1"), digest_size=16).hexdigest() if text else ""
+def _digest(value: bytes) -> str:
+    return hashlib.blake2s(value, digest_size=16).hexdigest() if value else ""

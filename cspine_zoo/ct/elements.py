@@ -40,9 +40,12 @@ MAX_HEADER: Final = 16 << 20
 UNDEFINED: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
 PIXEL_TAGS: Final = frozenset({PIXEL_DATA, 0x7FE00008, 0x7FE00009})
-ITEM: Final = (0xFFFE, 0xE000)
+_DELIMITERS: Final = 0xFFFE
+"""Group of elements that never carry a value representation."""
+
+ITEM: Final = (_DELIMITERS, 0xE000)
 ITEM_END: Final = 0xFFFEE00D
-SEQUENCE_END: Final = (0xFFFE, 0xE0DD)
+SEQUENCE_END: Final = (_DELIMITERS, 0xE0DD)
 
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split(b" "))
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split(b" "))
@@ -83,7 +86,7 @@ class DataSet:
     """
 
     encoding: Encoding
-    values: dict[int, Buffer] = field(default_factory=dict)
+    values: dict[int, bytes] = field(default_factory=dict)
     sequences: dict[int, list[DataSet]] = field(default_factory=dict)
     pixel_tag: int = 0
     pixel_start: int = 0
@@ -112,52 +115,73 @@ class Walk:
         """
         if depth > MAX_DEPTH:
             raise Problem("header_too_large", f"sequences are nested deeper than {MAX_DEPTH}")
-        position = start
         stop = len(self._data) if end is None else end
+        position = self._short_elements(start, stop, dataset)
         while position + 8 <= stop:
-            tag, vr, length, position = self._head(position, stop, dataset.encoding)
+            tag, vr, length, begin = self._long_head(position, stop, dataset.encoding)
             if tag == ITEM_END:
-                return position
+                return begin
             if depth == 0 and tag in PIXEL_TAGS:
-                dataset.pixel_tag, dataset.pixel_start = tag, position
+                dataset.pixel_tag, dataset.pixel_start = tag, begin
                 dataset.pixel_length = length
-                return position
+                return begin
+            after = None
             if length == UNDEFINED or vr == b"SQ" or (not vr and tag in self._wanted):
-                taken = self._container(tag, vr, length, position, dataset, depth)
-                if taken is not None:
-                    position = taken
-                    continue
-            if position + length > stop:
-                # Where a type is due and none is found, its bytes were taken for a length.
-                broken = dataset.encoding.explicit and not vr
-                code = "bad_header" if broken else "truncated"
-                raise Problem(code, f"element {name(tag)} is longer than the file")
-            if tag in self._wanted and length <= MAX_VALUE:
-                dataset.values[tag] = self._data[position : position + length]
-            position += length
+                after = self._container(tag, vr, length, begin, dataset, depth)
+            if after is None:
+                after = begin + length
+                self._take(tag, begin, after, stop, dataset, broken=not vr)
+            position = self._short_elements(after, stop, dataset)
         if end is None and position < stop:
             raise Problem("truncated", "the file ends inside an element")
         return position
 
-    def _head(self, position: int, stop: int, encoding: Encoding) -> tuple[int, bytes, int, int]:
+    def _short_elements(self, position: int, stop: int, dataset: DataSet) -> int:
+        """Take elements of short VR, nearly all there are, up to the first other one."""
+        head = _HEADS[dataset.encoding.little].unpack_from
+        while dataset.encoding.explicit and position + 8 <= stop:
+            group, element, vr, length = head(self._data, position)
+            if vr not in _SHORT or group == _DELIMITERS:
+                break
+            self._count(position)
+            begin, position = position + 8, position + 8 + length
+            tag = group << 16 | element
+            if tag in self._wanted or position > stop:
+                self._take(tag, begin, position, stop, dataset)
+        return position
+
+    def _take(
+        self, tag: int, begin: int, end: int, stop: int, dataset: DataSet, broken: bool = False
+    ) -> None:
+        """Keep a value if it is wanted; ``broken``: it has no type."""
+        if end > stop:
+            # Where a type is due and none is found, its bytes were taken for a length.
+            code = "bad_header" if broken and dataset.encoding.explicit else "truncated"
+            raise Problem(code, f"element {name(tag)} is longer than the file")
+        if tag in self._wanted and end - begin <= MAX_VALUE:
+            dataset.values[tag] = bytes(self._data[begin:end])
+
+    def _long_head(
+        self, position: int, stop: int, encoding: Encoding
+    ) -> tuple[int, bytes, int, int]:
         """Tag, value representation (empty if implicit), length, and where the value starts."""
-        self._left -= 1
-        if position > self._limit or self._left < 0:
-            raise Problem("header_too_large", "the header is longer than any real one")
-        group, element, vr, short = _HEADS[encoding.little].unpack_from(self._data, position)
+        self._count(position)
+        group, element, vr, _ = _HEADS[encoding.little].unpack_from(self._data, position)
         tag = group << 16 | element
-        # Delimiters never carry a VR, and some writers drop it from single elements.
-        carried = encoding.explicit and group != 0xFFFE
-        if carried and vr in _SHORT:
-            return tag, vr, short, position + 8
         length_at = _LENGTHS[encoding.little].unpack_from
-        if not carried or vr not in _LONG:
+        # Some writers drop the VR from single elements.
+        if not encoding.explicit or group == _DELIMITERS or vr not in _LONG:
             (length,) = length_at(self._data, position + 4)
             return tag, b"", length, position + 8
         if position + 12 > stop:
             raise Problem("truncated", f"the file ends inside element {name(tag)}")
         (length,) = length_at(self._data, position + 8)
         return tag, vr, length, position + 12
+
+    def _count(self, position: int) -> None:
+        self._left -= 1
+        if position > self._limit or self._left < 0:
+            raise Problem("header_too_large", "the header is longer than any real one")
 
     def _container(
         self, tag: int, vr: bytes, length: int, start: int, dataset: DataSet, depth: int

@@ -6,7 +6,6 @@ Nothing here is shown or exported as it stands: patient and study identifiers ar
 from __future__ import annotations
 
 import math
-import struct
 from functools import lru_cache
 from typing import Final
 
@@ -70,15 +69,21 @@ def broken(keyword: str) -> Problem:
 
 def texts(dataset: DataSet, keyword: str) -> tuple[str, ...]:
     """Values of a text element, without padding; empty if the element is missing or empty."""
-    return _parts(bytes(dataset.values.get(TAGS[keyword], b"")))
+    return _parts(dataset.values.get(TAGS[keyword], b""))
 
 
+@lru_cache(maxsize=256)  # slices of a series share nearly all of them
 def _parts(raw: bytes) -> tuple[str, ...]:
     # Every text tag above is of a VR that the default character set covers, or only compared.
     text = raw.decode("latin-1").strip(" \0\t\r\n")
     if "\\" not in text:
         return (text,) if text else ()
     return tuple(part.strip(" \0") for part in text.split("\\"))
+
+
+def identifier(dataset: DataSet, keyword: str) -> bytes:
+    """Whom or what a file belongs to, good for comparison only; kept nowhere."""
+    return dataset.values.get(TAGS[keyword], b"").strip(b" \0\t\r\n")
 
 
 def text(dataset: DataSet, keyword: str) -> str:
@@ -94,7 +99,7 @@ def floats(dataset: DataSet, keyword: str, count: int) -> tuple[float, ...]:
         Problem: missing, or not such numbers.
     """
     try:
-        values = _decimals(bytes(dataset.values.get(TAGS[keyword], b"")))
+        values = _decimals(dataset.values.get(TAGS[keyword], b""))
     except ValueError:
         raise broken(keyword) from None
     if not values:
@@ -134,5 +139,4 @@ def word(
         raise missing(keyword)
     if len(raw) != 2:
         raise broken(keyword)
-    (value,) = struct.unpack(dataset.encoding.order + ("h" if signed else "H"), raw)
-    return int(value)
+    return int.from_bytes(raw, "little" if dataset.encoding.little else "big", signed=signed)
