@@ -88,7 +88,9 @@ def segmenters(judges: Judges, options: argparse.Namespace) -> None:
             steps=options.steps,
             learning_rate=5e-4,
             preprocess=grid,
-            patches=replace(SEGMENTER.patches, spacing_mm=grid.spacing_mm, families=families),
+            patches=replace(
+                SEGMENTER.patches, spacing_mm=grid.spacing_mm, families=families, family_share=1.0
+            ),
         )
         with tempfile.TemporaryDirectory() as folder:
             task = SegmenterTask(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
-from cspine_zoo.synthetic.families import FIRST, VIEW, Families
+from cspine_zoo.synthetic.families import FIRST, VIEW, Families, some_of
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import render
 from cspine_zoo.synthetic.scene import Scene
@@ -40,6 +40,7 @@ class PatchPreset:
         fractured_share: share of scenes with fractures.
         anywhere_share: share of windows that are not centred near the spine.
         families: what is random beyond the first generation of scenes.
+        family_share: chance of each family in each scene.
     """
 
     shapes: tuple[tuple[int, int, int], ...] = (
@@ -53,6 +54,7 @@ class PatchPreset:
     fractured_share: float = 0.25
     anywhere_share: float = 0.15
     families: Families = FIRST
+    family_share: float = 1.0
 
     @property
     def axes_mm(self) -> tuple[float, float, float]:
@@ -67,26 +69,27 @@ def draw_patch(
     """One random window; same seed, same patch."""
     rng = stream(seed, "patch")
     shapes = draw_shapes(rng, anatomies, preset.label_map_share)
-    scene = Scene.draw(seed, shapes, preset.families)
+    families = some_of(preset.families, preset.family_share, seed)
+    scene = Scene.draw(seed, shapes, families)
     if rng.random() < preset.fractured_share:
         scene = scene.fractured()
     extent = np.array(shape) * preset.axes_mm
     centre = _window_centre(rng, scene, preset)
     view = stream(seed, VIEW, "window")
-    if VIEW in preset.families:
+    if VIEW in families:
         elsewhere = centre_anywhere(view, scene, float(extent[2]))
         centre = centre if elsewhere is None else elsewhere
     affine = np.diag([*preset.axes_mm, 1.0])
     affine[:3, 3] = centre - 0.5 * extent
     geometry = Geometry(shape, affine)
     rendered = render(scene, geometry)
-    acquisition = Acquisition.draw(rng, (0.6, 5.0)).varied(seed, preset.families)
+    acquisition = Acquisition.draw(rng, (0.6, 5.0)).varied(seed, families)
     hu = acquisition.apply(rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
     hu = hu * rng.uniform(0.93, 1.07) + rng.normal(0, 12)
     labels = rendered.labels
     if rng.random() < 0.25:
         hu, labels = _cut(rng, hu, labels)
-    if VIEW in preset.families and view.random() < 0.15:
+    if VIEW in families and view.random() < 0.15:
         hu, labels = _cut(view, hu, labels, axis=int(view.integers(2)))
     return Patch(hu, labels)
 

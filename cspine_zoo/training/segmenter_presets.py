@@ -27,15 +27,22 @@ def _grid(spacing_mm: tuple[float, float, float]) -> Preprocess:
     )
 
 
+_SMALL_MM: Final = 2.0
+
 SEGMENTER: Final = SegmenterPreset(
     name="seg-unet3d-small",
     architecture="unet3d",
     arguments={"in_channels": 1, "out_channels": 10, "widths": [32, 64, 96, 128], "fold": 2},
-    preprocess=_grid((2.5, 2.5, 2.5)),
-    patches=PatchPreset(),
+    preprocess=_grid((_SMALL_MM, _SMALL_MM, _SMALL_MM)),
+    patches=PatchPreset(
+        shapes=((48, 64, 64), (64, 64, 48), (48, 48, 96), (64, 48, 64)),
+        spacing_mm=_SMALL_MM,
+        families=ALL,
+        family_share=0.5,
+    ),
     steps=2600,
-    learning_rate=1.2e-3,
-    seed=2,
+    learning_rate=1e-3,
+    seed=3,
 )
 
 _SLICE_MM: Final = (0.8, 0.8, 2.0)
