@@ -12,25 +12,31 @@ from marks import crosshair_lines
 from plane import SIDE_PX, View
 from state import place_crosshair
 
-# It lies over its picture, so that a step sends the one picture that changes. A screen reader
-# passes over it: the text under the pictures says where it stands, and the sliders move it.
+# It lies over its picture, so that a step sends the one picture that changes; clicks go through it,
+# to the picture and to its button. A screen reader passes over it: the text under the pictures
+# says where it stands, and the sliders move it.
 _HTML: Final = '<div class="crosshair" aria-hidden="true"></div>'
 _CSS: Final = """
 [class*="st-key-plane_"] { position: relative; }
-[class*="st-key-plane_"] .stElementContainer:has(.crosshair) { position: absolute; inset: 0; }
-.crosshair { position: relative; width: 100%; aspect-ratio: 1; cursor: crosshair; }
+[class*="st-key-plane_"] img { cursor: crosshair; }
+[class*="st-key-plane_"] .stElementContainer:has(.crosshair) {
+  position: absolute; inset: 0; pointer-events: none; }
+.crosshair { position: relative; width: 100%; aspect-ratio: 1; }
 .crosshair i { position: absolute; background: #ffeb3b; }
 .crosshair .across { height: 1px; margin-top: -.5px; }
 .crosshair .down { width: 1px; margin-left: -.5px; }
 """
 _JS: Final = """
 export default function ({ parentElement, data, setTriggerValue }) {
-  const square = parentElement.querySelector(".crosshair");
-  square.innerHTML = data.lines;
-  square.onclick = (event) => {
-    const { left, top, width, height } = square.getBoundingClientRect();
-    setTriggerValue("click", [(event.clientX - left) / width, (event.clientY - top) / height]);
+  parentElement.querySelector(".crosshair").innerHTML = data.lines;
+  const plane = parentElement.closest('[class*="st-key-plane_"]');
+  plane.onclick = ({ target, clientX, clientY }) => {
+    if (target.tagName === "IMG") {
+      const { left, top, width, height } = target.getBoundingClientRect();
+      setTriggerValue("click", [(clientX - left) / width, (clientY - top) / height]);
+    }
   };
+  return () => { plane.onclick = null; };
 }
 """
 

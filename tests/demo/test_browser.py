@@ -222,6 +222,9 @@ def test_a_click_on_a_plane_moves_the_crosshair_there(browser: Any, address: str
     tab.settle(3000)
     assert tab.slice_number("Axial") > axial
     assert tab.picture("axial") != shown
+    tab.page.get_by_alt_text("coronal slice").hover()
+    tab.page.get_by_role("button", name="Fullscreen: coronal").click()  # it is not covered
+    tab.page.get_by_role("button", name="Close fullscreen").wait_for()
     assert tab.complaints == []
     tab.context.close()
 
