@@ -21,8 +21,8 @@ demo: $(STAMP) ## open the page, with a sample study that runs at once
 test: $(STAMP) ## the default tests: loopback only, a few minutes
 	$(BIN)/python -m pytest -n $(JOBS) $(BY_FILE)
 
-# Browsers and installations want the machine for themselves, the other slow tests do not.
-ALONE := tests/demo tests/test_packaging.py
+# Browsers and a server's visitors want the machine for themselves, the other slow tests do not.
+ALONE := tests/demo
 
 test-slow: $(STAMP) ## browser, many processes, a wheel in an empty environment
 	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ALONE:%=--ignore=%)
