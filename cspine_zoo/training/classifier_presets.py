@@ -159,19 +159,24 @@ SOURCES: Final = (
         {"pooling": "top-k", "top_k": 5},
         "slice-classifier",
     ),
-    _bilstm(
-        "cls-seven-bilstm-vgg16",
-        "vgg16",
-        FIRST_SOURCE,
-        {
-            "features": 8,
-            "encoder_pool": "cells",
-            "hidden": 4,
-            "layers": 1,
-            "head": "norm-mlp",
-            "patient": "head",
-        },
-        "spine-classifier",
+    replace(
+        _bilstm(
+            "cls-seven-bilstm-vgg16",
+            "vgg16",
+            FIRST_SOURCE,
+            {
+                "features": 8,
+                "encoder_pool": "cells",
+                "hidden": 4,
+                "layers": 1,
+                "head": "norm-mlp",
+                "patient": "head",
+            },
+            "spine-classifier",
+        ),
+        # Without normalisation and from random weights it learns nothing at the rate of the others.
+        learning_rate=7e-5,
+        least_rate=7e-6,
     ),
     _bilstm(
         "cls-seven-bilstm-convnext-nano",
