@@ -108,11 +108,15 @@ class Tab:
     def picture(self, plane: str) -> str:
         return str(self.page.get_by_alt_text(f"{plane} slice").get_attribute("src"))
 
+    def download(self, label: str) -> str:
+        """The text that a button gives."""
+        with self.page.expect_download() as download:
+            self.page.get_by_role("button", name=label).click()
+        return Path(download.value.path()).read_text(encoding="utf-8")
+
     def result(self) -> Any:
         """What the JSON button gives."""
-        with self.page.expect_download() as download:
-            self.page.get_by_role("button", name="JSON").click()
-        return json.loads(Path(download.value.path()).read_text(encoding="utf-8"))
+        return json.loads(self.download("JSON"))
 
     def settle(self, milliseconds: int = 1500) -> None:
         self.page.wait_for_timeout(milliseconds)
@@ -132,20 +136,8 @@ def _here() -> list[str]:
     return [row.name for row in cz.list_models("cls-*") if row.available == "bundled"]
 
 
-def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) -> None:
-    tab = Tab(browser, address, 1400, "light")
-    tab.page.get_by_text("Voxels").wait_for()
-    tab.run()
-    n_variants = len(_here())
-    picture, notice = (
-        place.bounding_box() for place in (tab.plot("spine"), tab.page.get_by_text(RESEARCH_ONLY))
-    )
-    assert picture["y"] + picture["height"] <= notice["y"]  # above the fold
-    assert nameless(tab.page) == []
-    assert unreached(tab.page) == []
-    assert tab.plot("spine").locator(".barlayer .point").count() == 8 * n_variants
-    tab.save(tmp_path, "sample_1400.png")
-
+def look_around(tab: Tab) -> None:
+    """A click on the attention strip, and a step by key: each shows another picture."""
     bar = tab.plot("attention").locator(".barlayer .point").first
     bar.scroll_into_view_if_needed()
     tab.settle()
@@ -162,6 +154,22 @@ def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) ->
     assert tab.slice_number("Sagittal") == before + 1
     assert tab.picture("sagittal") != shown
 
+
+def test_the_walk_with_the_sample(browser: Any, address: str, tmp_path: Path) -> None:
+    tab = Tab(browser, address, 1400, "light")
+    tab.page.get_by_text("Voxels").wait_for()
+    tab.run()
+    n_variants = len(_here())
+    picture, notice = (
+        place.bounding_box() for place in (tab.plot("spine"), tab.page.get_by_text(RESEARCH_ONLY))
+    )
+    assert picture["y"] + picture["height"] <= notice["y"]  # above the fold
+    assert nameless(tab.page) == []
+    assert unreached(tab.page) == []
+    assert tab.plot("spine").locator(".barlayer .point").count() == 8 * n_variants
+    tab.save(tmp_path, "sample_1400.png")
+
+    look_around(tab)
     assert len(tab.result()["predictions"]) == n_variants
     assert tab.complaints == []
     tab.context.close()
@@ -283,6 +291,9 @@ def test_the_walk_with_a_real_study(browser: Any, address: str) -> None:
     tab.run()
     scored = tab.plot("spine").locator(".scatterlayer .textpoint").count()
     assert scored >= 5 * len(_here())
+    look_around(tab)
+    report = tab.download("HTML report")
+    assert all(name in report for name in _here())
     tab.page.get_by_role("button", name="Delete now").click()
     tab.page.locator("input[type=file]").wait_for(state="attached")
     assert tab.plot("spine").count() == 0
