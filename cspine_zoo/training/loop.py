@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from cspine_zoo.errors import TrainingStopped, UsageError
+from cspine_zoo.training.depthwise import depthwise_in_float32
 
 LOG: Final = logging.getLogger(__name__)
 
@@ -110,6 +111,8 @@ class Run(Generic[Network]):
         self.averaged = AveragedModel(
             network, multi_avg_fn=get_ema_multi_avg_fn(schedule.ema), use_buffers=True
         ).to(fabric.device)
+        if fabric.device.type == "cpu":
+            depthwise_in_float32(network)
         self.distributed, self.stepper = fabric.setup(network, self.optimizer)
         self.losses: list[float] = []
 

@@ -68,7 +68,12 @@ class Reading(threading.Thread):
 @pytest.mark.parametrize("turns", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_a_reader_that_is_killed_costs_one_study(folder: Path, turns: int) -> None:
     """At any moment of its life: the caller gets one refusal, and the next study is read."""
-    for delay in np.random.default_rng(turns).uniform(0, 0.15, turns):
+    lives = []
+    for _ in range(3):
+        began = time.perf_counter()
+        read_ct(folder)
+        lives.append(time.perf_counter() - began)
+    for delay in np.random.default_rng(turns).uniform(0, 0.6 * min(lives), turns):
         reading = Reading(folder)
         child = reading.child()
         time.sleep(delay)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cspine_zoo.errors import TrainingStopped, UsageError
 from cspine_zoo.training.devices import Devices
@@ -181,6 +182,24 @@ def test_bfloat16_trains_and_keeps_its_weights_in_float32(tmp_path: Path) -> Non
     run.fit(_batch, _loss)
     assert set(seen) == {torch.bfloat16}
     assert {tensor.dtype for tensor in run.network.parameters()} == {torch.float32}
+
+
+def test_depthwise_convolutions_keep_float32_under_autocast(tmp_path: Path) -> None:
+    """Their values and gradients are those of float32; the averaged network is left as it was."""
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 1))
+    run = Run(Devices(1, "cpu", "bfloat16").fabric(), network, _schedule(), tmp_path)
+    images = torch.randn(2, 4, 8, 8)
+    depthwise, pointwise = network
+    with torch.autocast("cpu", torch.bfloat16):
+        values = depthwise(images)
+        assert pointwise(values).dtype == torch.bfloat16
+    assert torch.equal(
+        values, functional.conv2d(images, depthwise.weight, depthwise.bias, groups=4)
+    )
+    averaged = run.result()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert averaged[0](images).dtype == torch.bfloat16  # type: ignore[index]
 
 
 def test_a_batch_that_cannot_be_shared_evenly_is_refused() -> None:
