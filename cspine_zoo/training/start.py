@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from cspine_zoo.errors import UsageError
-from cspine_zoo.training.recipes import Preset
+from cspine_zoo.training.recipes import Preset, SharedEncoderPreset
+from cspine_zoo.training.slice_encoder import ENCODER_ARGUMENTS
 from cspine_zoo.zoo.load import load_model
 
 
@@ -21,16 +23,19 @@ class Start:
         name: of its row.
         sha256: of its weights.
         weights: its state dict.
+        whole: the run has the same network; else only the slice encoder is the same.
     """
 
     name: str
     sha256: str
     weights: dict[str, Tensor]
+    whole: bool = True
 
     @property
     def text(self) -> str:
         """For the model card."""
-        return f"Started from the weights of {self.name} (sha256 {self.sha256[:12]})."
+        what = "weights" if self.whole else "slice encoder"
+        return f"Started from the {what} of {self.name} (sha256 {self.sha256[:12]})."
 
     def encoder(self) -> dict[str, Tensor]:
         """Weights of a classifier's slice encoder."""
@@ -50,7 +55,7 @@ class Start:
 
 
 def read_start(model: str | os.PathLike[str], preset: Preset) -> Start:
-    """The weights of a model of the same architecture.
+    """The weights of a model of the same architecture, or with the same slice encoder.
 
     Args:
         model: name of a row, or path of a ``.safetensors`` file.
@@ -62,11 +67,20 @@ def read_start(model: str | os.PathLike[str], preset: Preset) -> Start:
     """
     loaded = load_model(model, "cpu")
     architecture = loaded.entry.architecture
-    if (architecture.name, dict(architecture.arguments)) != (preset.architecture, preset.arguments):
+    arguments = dict(architecture.arguments)
+    whole = (architecture.name, arguments) == (preset.architecture, preset.arguments)
+    if not whole and not _same_encoder(arguments, preset):
         raise UsageError(
             "other_architecture",
             f"{preset.name} is another network than {loaded.entry.name}.",
             hint="Start from a model of the same architecture and arguments.",
         )
     state = {name: tensor.float() for name, tensor in loaded.network.state_dict().items()}
-    return Start(loaded.entry.name, loaded.weights_sha256, state)
+    return Start(loaded.entry.name, loaded.weights_sha256, state, whole)
+
+
+def _same_encoder(arguments: Mapping[str, object], preset: Preset) -> bool:
+    """Whether a row that trains its encoder apart could take that of another network."""
+    return isinstance(preset, SharedEncoderPreset) and all(
+        arguments.get(key) == preset.arguments[key] for key in ENCODER_ARGUMENTS
+    )

@@ -261,7 +261,7 @@ def _train_shared_encoder(
     if not is_first():
         return None
     network = untrained_classifier(preset)
-    if start is not None:
+    if start is not None and start.whole:
         network.load_state_dict(start.weights)
     network.encoder.load_state_dict(torch.load(task.result, weights_only=True))
     features = _features(network, vertebrae, preset, shared / "features.pt", job.devices)

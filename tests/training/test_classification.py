@@ -21,6 +21,7 @@ from cspine_zoo.training.classification import (
 from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.imagenet import BACKBONE, start_from_imagenet
+from cspine_zoo.training.presets import preset_named
 from cspine_zoo.training.prior import PREVALENCE
 from cspine_zoo.training.recipes import CHALLENGE, SharedEncoderPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, write_shard
@@ -31,7 +32,9 @@ from cspine_zoo.training.slice_encoder import (
     train_encoder,
     untrained_encoder,
 )
+from cspine_zoo.training.start import read_start
 from cspine_zoo.training.train import fingerprint
+from cspine_zoo.zoo.load import load_model
 from tests.training.made_up import TINY, made_up_cache, made_up_records
 
 CPU = Devices(1, "cpu", "float32")
@@ -114,6 +117,19 @@ def test_rows_of_one_recipe_share_it_and_others_do_not() -> None:
         fingerprint(LIGHT[0], [b"shapes"]),
     ]
     assert len({first, *others}) == 4
+
+
+def test_rows_with_one_encoder_may_lend_it_to_each_other() -> None:
+    lender = load_model("cls-cnn-lite0", "cpu")
+    seven = preset_named("cls-seven-bilstm-lite0")
+    start = read_start(lender.entry.name, seven)
+    assert not start.whole
+    assert start.text.startswith(f"Started from the slice encoder of {lender.entry.name} ")
+    untrained_encoder(seven).load_state_dict(start.encoder())
+    assert read_start(lender.entry.name, preset_named(lender.entry.name)).whole
+    with pytest.raises(UsageError) as caught:
+        read_start(lender.entry.name, replace(seven, arguments=seven.arguments | {"features": 128}))
+    assert caught.value.code == "other_architecture"
 
 
 def test_early_blocks_stay_as_imagenet_taught_them(encoder: SliceEncoder) -> None:
