@@ -39,6 +39,9 @@ class PatchPreset:
         label_map_share: share of scenes with shapes from a label map, where any is given.
         fractured_share: share of scenes with fractures.
         anywhere_share: share of windows that are not centred near the spine.
+        stretched_share: share of windows that are stretched along the scan's axis.
+        stretch: by what, from and to; a network that takes slabs of the usual height for vertebrae
+            meets none.
         families: what is random beyond the first generation of scenes.
         family_share: chance of each family in each scene.
     """
@@ -53,6 +56,8 @@ class PatchPreset:
     label_map_share: float = 0.55
     fractured_share: float = 0.25
     anywhere_share: float = 0.15
+    stretched_share: float = 0.5
+    stretch: tuple[float, float] = (0.85, 1.3)
     families: Families = FIRST
     family_share: float = 1.0
 
@@ -73,13 +78,14 @@ def draw_patch(
     scene = Scene.draw(seed, shapes, families)
     if rng.random() < preset.fractured_share:
         scene = scene.fractured()
-    extent = np.array(shape) * preset.axes_mm
+    spacing = _spacing(stream(seed, "stretch"), preset)
+    extent = np.array(shape) * spacing
     centre = _window_centre(rng, scene, preset)
     view = stream(seed, VIEW, "window")
     if VIEW in families:
         elsewhere = centre_anywhere(view, scene, float(extent[2]))
         centre = centre if elsewhere is None else elsewhere
-    affine = np.diag([*preset.axes_mm, 1.0])
+    affine = np.diag([*spacing, 1.0])
     affine[:3, 3] = centre - 0.5 * extent
     geometry = Geometry(shape, affine)
     rendered = render(scene, geometry)
@@ -122,6 +128,14 @@ def _window_centre(rng: np.random.Generator, scene: Scene, preset: PatchPreset) 
     return np.asarray(
         scene.world(level) + rng.normal(0, [14.0, 16.0, 22.0]) + np.array([0, -8.0, 0])
     )
+
+
+def _spacing(rng: np.random.Generator, preset: PatchPreset) -> np.ndarray:
+    """Of one window, mm; what is stretched is sampled more finely and then taken as usual."""
+    spacing = np.array(preset.axes_mm)
+    if rng.random() < preset.stretched_share:
+        spacing[2] /= np.exp(rng.uniform(*np.log(preset.stretch)))
+    return spacing
 
 
 def _cut(

@@ -17,8 +17,7 @@ def start_from_imagenet(encoder: SliceEncoder, backbone: str) -> None:
     """Copy ImageNet weights into an encoder.
 
     The tensors of the file and of timm's architecture follow one another in the same order and
-    shapes. The first three channels take the colours' kernels, further ones (the mask) their mean,
-    so that the stem may stay frozen.
+    shapes. The first three channels take the colours' kernels, further ones (the mask) their mean.
 
     Raises:
         UsageError: no weights are at hand for this backbone, or their package is missing.

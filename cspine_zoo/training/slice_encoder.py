@@ -22,9 +22,6 @@ from cspine_zoo.training.task import Task, fitted, schedule_of
 ENCODER_ARGUMENTS: Final = ("backbone", "in_channels", "features", "encoder_pool")
 """The arguments of a row that its encoder depends on."""
 
-_FROZEN_BLOCKS: Final = 2
-"""Early blocks see edges, which ImageNet has taught; training them costs half of a step."""
-
 _MAP_STAGES: Final = (2, 3)
 """The backbone's stages, at strides of 8 and 16 pixels, on which fracture maps are taught."""
 
@@ -39,7 +36,7 @@ class EncoderPupil(nn.Module):
     and maps are left behind afterwards.
 
     Args:
-        encoder: trained in place, but for its early blocks.
+        encoder: trained in place.
         features: length of its feature vectors.
     """
 
@@ -51,15 +48,6 @@ class EncoderPupil(nn.Module):
         self.maps = nn.ModuleList(
             nn.Conv2d(stages[stage]["num_chs"], 1, kernel_size=1) for stage in _MAP_STAGES
         )
-        for module in self._frozen():
-            module.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> EncoderPupil:
-        """As for any module, but frozen layers also keep their batch statistics."""
-        super().train(mode)
-        for module in self._frozen():
-            module.eval()
-        return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits (B,) of slices (B, C, H, W), and of their cells (B, 1, M, M) at each stage."""
@@ -68,10 +56,6 @@ class EncoderPupil(nn.Module):
         features = self.encoder.project(backbone.forward_head(last, pre_logits=True))
         cells = [head(stage) for head, stage in zip(self.maps, inner, strict=True)]
         return self.head(features).squeeze(-1), cells
-
-    def _frozen(self) -> list[nn.Module]:
-        backbone = self.encoder.backbone
-        return [backbone.conv_stem, backbone.bn1, *list(backbone.blocks)[:_FROZEN_BLOCKS]]
 
 
 @dataclass(frozen=True)

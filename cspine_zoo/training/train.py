@@ -251,8 +251,9 @@ def _train_shared_encoder(
         resume=job.resume,
         workers=job.workers,
     )
+    kept = start is not None and not vertebrae.slice_truth.any()
     if not task.result.exists():
-        if start is not None and not vertebrae.slice_truth.any():
+        if start is not None and kept:
             LOG.info("no slice is known to show a fracture: the encoder stays as it is")
             task.out.mkdir(parents=True, exist_ok=True)
             write_weights(start.encoder(), task.result)
@@ -261,7 +262,8 @@ def _train_shared_encoder(
     if not is_first():
         return None
     network = untrained_classifier(preset)
-    if start is not None and start.whole:
+    if start is not None and start.whole and kept:
+        # A head that has read other features learns these worse than a new one.
         network.load_state_dict(start.weights)
     network.encoder.load_state_dict(torch.load(task.result, weights_only=True))
     features = _features(network, vertebrae, preset, shared / "features.pt", job.devices)

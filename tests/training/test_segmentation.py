@@ -1,10 +1,12 @@
 """From a preset to a checkpoint that loads by its path; the loss that drives it."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from torch.nn import functional
 
 from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.errors import UsageError
@@ -148,6 +150,31 @@ def test_patches_of_one_seed_are_one_window() -> None:
     assert torch.equal(first.labels, again.labels)
     assert not torch.equal(first.hu, other.hu)
     assert int(first.labels.max()) <= 9
+
+
+def test_a_stretched_window_shows_the_same_neck_taller_and_its_left_on_the_left() -> None:
+    window = PatchPreset(spacing_mm=4.0, anywhere_share=0.0, stretch=(1.3, 1.3))
+    usual, taller = (
+        draw_patch(8, (32, 32, 64), replace(window, stretched_share=share), ()).labels
+        for share in (0.0, 1.0)
+    )
+    before, after = (
+        [_middle(labels, level) for level in range(2, 8)] for labels in (usual, taller)
+    )
+    for (upper, lower), (upper_after, lower_after) in zip(
+        pairwise(before), pairwise(after), strict=True
+    ):
+        taken = (lower_after - upper_after)[2] / (lower - upper)[2]
+        assert float(taken) == pytest.approx(1.3, rel=0.05)
+    for place, place_after in zip(before, after, strict=True):
+        assert torch.allclose(place[:2], place_after[:2], atol=0.3)
+    width, width_after = ((labels == 7).sum((1, 2)).float() for labels in (usual, taller))
+    assert float(functional.cosine_similarity(width, width_after, dim=0)) > 0.99
+    assert float(functional.cosine_similarity(width.flip(0), width_after, dim=0)) < 0.5
+
+
+def _middle(labels: torch.Tensor, level: int) -> torch.Tensor:
+    return torch.nonzero(labels == level).float().mean(0)
 
 
 def test_a_trained_segmenter_loads_by_the_path_of_its_file(tmp_path: Path) -> None:
