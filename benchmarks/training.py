@@ -21,7 +21,7 @@ from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.loop import Batch, BatchOf, Run, Schedule
 from cspine_zoo.training.recipes import SharedEncoderPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, record, write_shard
-from cspine_zoo.training.slice_batches import SliceBatches
+from cspine_zoo.training.slice_batches import SliceBatches, loader_processes
 from cspine_zoo.training.slice_encoder import EncoderPupil, encoder_loss, untrained_encoder
 
 PAIRS = 21
@@ -65,7 +65,7 @@ def seconds_a_step(
             began = time.perf_counter()
         return encoder_loss(network, batch)
 
-    run.fit(batch_of, loss, options.workers)
+    run.fit(batch_of, loss, loader_processes(options.workers, fabric.device))
     return (time.perf_counter() - began) / int(options.steps)
 
 
@@ -88,7 +88,8 @@ def main() -> None:
         making = (time.perf_counter() - began) / 4
         alone = seconds_a_step(preset, lambda *_: at_hand, without_workers(options), root / "a")
         loaded = seconds_a_step(preset, batches, options, root / "b")
-    print(f"batch of {options.batch} slices, {options.workers} loader processes")
+    loaders = loader_processes(options.workers, Devices(1).kind)
+    print(f"batch of {options.batch} slices, {loaders} loader processes")
     print(f"making a batch, by itself      {making:8.3f} s")
     print(f"step, batch at hand            {alone:8.3f} s")
     print(f"step with its loader           {loaded:8.3f} s")

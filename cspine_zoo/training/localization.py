@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,7 +14,7 @@ from cspine_zoo.training.loop import Batch, Run, write_weights
 from cspine_zoo.training.recipes import LocalizerPreset
 from cspine_zoo.training.records import Vertebrae
 from cspine_zoo.training.sigmoid_loss import sigmoid_loss
-from cspine_zoo.training.slice_batches import FULL_CELL, SliceBatches, slice_steps
+from cspine_zoo.training.slice_batches import FULL_CELL, SliceBatches, loader_processes, slice_steps
 from cspine_zoo.training.task import Task, fitted, schedule_of, untrained
 
 
@@ -46,6 +46,7 @@ def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = schedule_of(preset, steps, preset.learning_rate, warm_up=preset.warm_up)
     run = Run(fabric, network, schedule, task.out)
+    task = replace(task, workers=loader_processes(task.workers, fabric.device))
     fitted(run, task, SliceBatches(vertebrae, preset), region_loss)
     if fabric.is_global_zero:
         write_weights(run.result().state_dict(), task.result)

@@ -37,6 +37,11 @@ def slice_steps(vertebrae: Vertebrae, passes: int, batch: int) -> int:
     return max(1, passes * 2 * positives // batch)
 
 
+def loader_processes(asked: int, device: torch.device) -> int:
+    """Of those asked for, none beside a network that fills the CPU: a batch costs it little."""
+    return 0 if device.type == "cpu" else asked
+
+
 @dataclass(frozen=True)
 class SliceBatches:
     """Slices with known truth: a quarter fractured, a quarter their twins, the rest any.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +16,7 @@ from cspine_zoo.training.imagenet import start_from_imagenet
 from cspine_zoo.training.loop import Batch, Run, write_weights
 from cspine_zoo.training.recipes import SharedEncoderPreset
 from cspine_zoo.training.records import Vertebrae
-from cspine_zoo.training.slice_batches import FULL_CELL, SliceBatches, slice_steps
+from cspine_zoo.training.slice_batches import FULL_CELL, SliceBatches, loader_processes, slice_steps
 from cspine_zoo.training.task import Task, fitted, schedule_of
 
 ENCODER_ARGUMENTS: Final = ("backbone", "in_channels", "features", "encoder_pool")
@@ -90,6 +90,7 @@ def train_encoder(fabric: Fabric, task: EncoderTask) -> None:
     pupil = EncoderPupil(encoder, int(preset.arguments["features"]))
     pupil.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     run = Run(fabric, pupil, schedule_of(preset, steps, preset.encoder_rate), task.out)
+    task = replace(task, workers=loader_processes(task.workers, fabric.device))
     fitted(run, task, SliceBatches(vertebrae, preset), encoder_loss)
     if fabric.is_global_zero:
         write_weights(run.result().encoder.state_dict(), task.result)

@@ -26,6 +26,7 @@ from cspine_zoo.training.presets import preset_named
 from cspine_zoo.training.prior import PREVALENCE
 from cspine_zoo.training.recipes import CHALLENGE, SharedEncoderPreset
 from cspine_zoo.training.records import MAP_PX, Vertebrae, write_shard
+from cspine_zoo.training.slice_batches import loader_processes
 from cspine_zoo.training.slice_encoder import (
     EncoderTask,
     SliceBatches,
@@ -131,6 +132,11 @@ def test_rows_with_one_encoder_may_lend_it_to_each_other() -> None:
     with pytest.raises(UsageError) as caught:
         read_start(lender.entry.name, replace(seven, arguments=seven.arguments | {"features": 128}))
     assert caught.value.code == "other_architecture"
+
+
+def test_a_network_on_the_cpu_shares_its_cores_with_no_loader() -> None:
+    assert loader_processes(3, torch.device("cpu")) == 0
+    assert loader_processes(3, torch.device("cuda")) == 3
 
 
 def test_every_layer_learns_from_where_imagenet_left_it(encoder: SliceEncoder) -> None:
