@@ -34,8 +34,8 @@ class Start:
     @property
     def text(self) -> str:
         """For the model card."""
-        what = "weights" if self.whole else "slice encoder"
-        return f"Started from the {what} of {self.name} (sha256 {self.sha256[:12]})."
+        origin = self.name if self.whole else f"the slice encoder of {self.name}"
+        return f"Started from {origin} (sha256 {self.sha256[:12]})."
 
     def encoder(self) -> dict[str, Tensor]:
         """Weights of a classifier's slice encoder."""
