@@ -251,20 +251,20 @@ def _train_shared_encoder(
         resume=job.resume,
         workers=job.workers,
     )
-    kept = start is not None and not vertebrae.slice_truth.any()
+    staying = None if vertebrae.slice_truth.any() else start
     if not task.result.exists():
-        if start is not None and kept:
+        if staying is not None:
             LOG.info("no slice is known to show a fracture: the encoder stays as it is")
             task.out.mkdir(parents=True, exist_ok=True)
-            write_weights(start.encoder(), task.result)
+            write_weights(staying.encoder(), task.result)
         else:
             job.devices.run(train_encoder, task)
     if not is_first():
         return None
     network = untrained_classifier(preset)
-    if start is not None and start.whole and kept:
-        # A head that has read other features learns these worse than a new one.
-        network.load_state_dict(start.weights)
+    if staying is not None and staying.whole:
+        # Where the encoder learns on, the old head has read other features: a new one is better.
+        network.load_state_dict(staying.weights)
     network.encoder.load_state_dict(torch.load(task.result, weights_only=True))
     features = _features(network, vertebrae, preset, shared / "features.pt", job.devices)
     return train_head(
