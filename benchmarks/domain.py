@@ -30,9 +30,9 @@ from cspine_zoo.inference.segment import DEFAULT_SEGMENTER, segment
 from cspine_zoo.preprocess.crops import vertebra_crop
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import ALL, FIRST, Families
-from cspine_zoo.synthetic.patches import shoulders
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import render
+from cspine_zoo.synthetic.scan import scanned
 from cspine_zoo.synthetic.scene import Scene
 
 LEAST_MM3 = 4000.0
@@ -79,8 +79,7 @@ def synthetic_scan(seed: int, spacing_mm: Sequence[float], families: Families) -
     drawn = render(scene, geometry)
     acquisition = Acquisition.draw(stream(seed, "domain"), (spacing_mm[2], 1.3 * spacing_mm[2]))
     acquisition = acquisition.varied(seed, families)
-    hu = acquisition.apply(drawn.hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
-    return CTVolume(hu.numpy(), geometry)
+    return CTVolume(scanned(drawn, scene, acquisition).numpy(), geometry)
 
 
 def looks(neck: Neck, mask: NDArray[np.bool_]) -> list[float]:

@@ -18,9 +18,9 @@ import torch
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import ALL, FIRST, Families
-from cspine_zoo.synthetic.patches import shoulders
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import render
+from cspine_zoo.synthetic.scan import scanned
 from cspine_zoo.synthetic.scene import Scene
 
 T = TypeVar("T")
@@ -61,12 +61,9 @@ def make(clock: Clock, seed: int, families: Families, device: str) -> None:
     geometry = field_of_view(scene)
     acquisition = Acquisition.draw(stream(seed, "bench"), (1.0, 1.3)).varied(seed, families)
 
-    def acquire(hu: torch.Tensor) -> torch.Tensor:
-        return acquisition.apply(hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
-
     for twin in (broken, scene):
         drawn = clock.time("render", partial(render, twin, geometry, device))
-        clock.time("acquisition", partial(acquire, drawn.hu))
+        clock.time("acquisition", partial(scanned, drawn, twin, acquisition))
 
 
 def main(arguments: Sequence[str]) -> None:

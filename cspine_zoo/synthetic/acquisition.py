@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 import torch
@@ -11,6 +12,9 @@ from torch.nn import functional
 
 from cspine_zoo.synthetic.families import QUANTUM, Families
 from cspine_zoo.synthetic.randomness import noise, stream
+
+_FWHM_OF_SIGMA: Final = 2.355
+"""Full width at half maximum of a Gaussian with standard deviation 1."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,12 @@ class Acquisition:
         )
 
     def apply(
-        self, hu: Tensor, spacing_mm: tuple[float, float, float], seed: int, shoulders: Tensor
+        self,
+        hu: Tensor,
+        spacing_mm: tuple[float, float, float],
+        seed: int,
+        shoulders: Tensor,
+        averaged_mm: float = 0.0,
     ) -> Tensor:
         """Scan a rendered grid.
 
@@ -72,15 +81,19 @@ class Acquisition:
             spacing_mm: of the grid.
             seed: of the noise; twins share it.
             shoulders: (K,) 0 at the neck to 1 between the shoulders.
+            averaged_mm: thickness over which HU are averages already.
 
         Returns:
             Whole HU as float32, -1024 to 3071.
         """
         rng = stream(seed, "noise")
-        widths = (self.kernel_mm, self.kernel_mm, self.slice_mm)
+        in_plane = self.kernel_mm / _FWHM_OF_SIGMA
+        # variances add up; that of an average over a thickness is a twelfth of its square
+        rest = (self.slice_mm / _FWHM_OF_SIGMA) ** 2 - averaged_mm**2 / 12
+        sigmas = (in_plane, in_plane, max(rest, 0.0) ** 0.5)
         blurred = hu
-        for axis, (width, spacing) in enumerate(zip(widths, spacing_mm, strict=True)):
-            blurred = blur(blurred, axis, width / 2.355 / spacing)
+        for axis, (sigma, spacing) in enumerate(zip(sigmas, spacing_mm, strict=True)):
+            blurred = blur(blurred, axis, sigma / spacing)
         if self.sharpness:
             soft = blurred
             for axis in (0, 1):

@@ -29,6 +29,7 @@ DEVICES: Final = "devices"
 QUANTUM: Final = "quantum"
 WILD: Final = "wild"
 SOFT_PARTS: Final = "soft-parts"
+THICK_SLICES: Final = "thick-slices"
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         PITCH: "bodies and discs of any height at each level, whatever the width",
@@ -45,6 +46,7 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
         QUANTUM: "noise that hangs on nothing, blotchy or fine; kernels that lift edges",
         WILD: "one patient in five with tissues of any density",
         SOFT_PARTS: "vessels with and without contrast, plaques, glands, nodes, swelling",
+        THICK_SLICES: "slices thicker than their pixels are averages, not samples of their middle",
     }
 )
 """What each family adds."""
@@ -52,7 +54,7 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
 FIRST: Final[Families] = frozenset()
 """The first generation of the engine."""
 
-SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS}
+SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS, THICK_SLICES}
 """The second generation: ``challenge`` was frozen with it, and the bundled classifiers have seen
 it."""
 

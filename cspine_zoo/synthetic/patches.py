@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from cspine_zoo.ct.geometry import Geometry
@@ -14,6 +13,7 @@ from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import FIRST, VIEW, Families, some_of
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import render
+from cspine_zoo.synthetic.scan import scanned
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.vertebra import VertebraShape
 from cspine_zoo.synthetic.views import centre_anywhere
@@ -90,7 +90,7 @@ def draw_patch(
     geometry = Geometry(shape, affine)
     rendered = render(scene, geometry)
     acquisition = Acquisition.draw(rng, (0.6, 5.0)).varied(seed, families)
-    hu = acquisition.apply(rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry))
+    hu = scanned(rendered, scene, acquisition)
     hu = hu * rng.uniform(0.93, 1.07) + rng.normal(0, 12)
     labels = rendered.labels
     if rng.random() < 0.25:
@@ -110,14 +110,6 @@ def draw_shapes(
     if rng.random() < 0.7:
         return chosen
     return {level: shape for level, shape in chosen.items() if rng.random() < 0.6}
-
-
-def shoulders(scene: Scene, geometry: Geometry) -> Tensor:
-    """(K,) 0 at the neck to 1 between the shoulders, along the slices of a grid."""
-    k = np.arange(geometry.shape[2])
-    z = geometry.to_world(np.stack([0 * k, 0 * k, k], axis=1).astype(float))[:, 2]
-    depth = scene.world("C7")[2] + 8.0 - z - 0.3 * scene.body.shoulder_drop_mm
-    return torch.from_numpy((1 / (1 + np.exp(-depth / 8.0))).astype(np.float32))
 
 
 def _window_centre(rng: np.random.Generator, scene: Scene, preset: PatchPreset) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from cspine_zoo.anatomy import DISC
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.artefacts import spoiled
 from cspine_zoo.synthetic.body import disc_distance
-from cspine_zoo.synthetic.families import HARD_NEGATIVES, JOINTS
+from cspine_zoo.synthetic.families import HARD_NEGATIVES, JOINTS, THICK_SLICES
 from cspine_zoo.synthetic.joints import Facet, draw_disc_hu, draw_facets
 from cspine_zoo.synthetic.lattice import Field, Lattice
 from cspine_zoo.synthetic.lookalikes import draw_ossicles
@@ -30,6 +32,12 @@ BONE_RESOLUTION_MM = 1.25
 """Distances to bone are smooth: they are computed this coarsely and interpolated."""
 SOFT_RESOLUTION_MM = 3.0
 
+LAYER_MM: Final = 1.0
+"""Layers of a thick slice are painted no thinner than this, nor than its pixels are wide."""
+
+THIN: Final = 1.5
+"""A slice up to this many times as thick as such a layer is painted in one."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
@@ -40,12 +48,14 @@ class Rendered:
         labels: uint8 (I, J, K): 1-7 C1-C7, 8 T1 and below, 9 discs.
         fractures: uint8 (I, J, K): label of the level whose fracture region a voxel lies in.
         geometry: the grid.
+        averaged_mm: thickness over which HU are averages; 0 where they are samples.
     """
 
     hu: Tensor
     labels: Tensor
     fractures: Tensor
     geometry: Geometry
+    averaged_mm: float = 0.0
 
 
 class _Canvas:
@@ -284,11 +294,38 @@ def render(scene: Scene, geometry: Geometry, device: str | torch.device = "cpu")
     """Paint a scene on a grid: soft tissue, discs, then bone.
 
     Fractured and whole vertebrae pass through the same steps; noise and texture depend on the
-    seed and the grid alone, so that twins differ in the fracture and in nothing else.
+    seed and the grid alone, so that twins differ in the fracture and in nothing else. Truth is
+    that of the middle of each slice.
     """
-    canvas = _Canvas(scene, geometry, torch.device(device))
+    layers = layers_of_a_slice(geometry) if THICK_SLICES in scene.families else 1
+    canvas = _Canvas(scene, _layered(geometry, layers), torch.device(device))
     canvas.soft_tissue()
     canvas.discs()
     canvas.bones()
-    hu = spoiled(scene, geometry, canvas.hu)
-    return Rendered(hu, canvas.labels, canvas.fractures, geometry)
+    hu = canvas.hu.unflatten(2, (geometry.shape[2], layers)).mean(3)
+    middle = slice(layers // 2, None, layers)
+    return Rendered(
+        spoiled(scene, geometry, hu),
+        canvas.labels[:, :, middle].contiguous(),
+        canvas.fractures[:, :, middle].contiguous(),
+        geometry,
+        averaged_mm=geometry.spacing_mm[2] if layers > 1 else 0.0,
+    )
+
+
+def layers_of_a_slice(geometry: Geometry) -> int:
+    """How many layers a slice is painted in: an odd number, so that one is its middle."""
+    side = max(LAYER_MM, *geometry.spacing_mm[:2])
+    thickness = geometry.spacing_mm[2] / side
+    return 1 if thickness <= THIN else 2 * math.ceil((thickness - 1) / 2) + 1
+
+
+def _layered(geometry: Geometry, layers: int) -> Geometry:
+    """The same field with each slice cut into layers."""
+    if layers == 1:
+        return geometry
+    i, j, k = geometry.shape
+    affine = geometry.affine.copy()
+    affine[:3, 2] /= layers
+    affine[:3, 3] -= (layers // 2) * affine[:3, 2]
+    return Geometry((i, j, k * layers), affine)

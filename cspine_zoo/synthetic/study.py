@@ -13,9 +13,10 @@ from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import FIRST, Families
 from cspine_zoo.synthetic.looks import clutter_hu
-from cspine_zoo.synthetic.patches import Anatomy, draw_shapes, shoulders
+from cspine_zoo.synthetic.patches import Anatomy, draw_shapes
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import Rendered, render
+from cspine_zoo.synthetic.scan import scanned
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.views import ends_anywhere, ends_without_neck, volume_mm3
 
@@ -127,8 +128,7 @@ def _scan(
     scene: Scene, geometry: Geometry, acquisition: Acquisition
 ) -> tuple[Rendered, torch.Tensor]:
     rendered = render(scene, geometry)
-    hu = acquisition.apply(rendered.hu, geometry.spacing_mm, scene.seed, shoulders(scene, geometry))
-    return rendered, hu
+    return rendered, scanned(rendered, scene, acquisition)
 
 
 def _study(

@@ -16,9 +16,10 @@ from cspine_zoo.preprocess.spec import Preprocess
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import FIRST, Families, some_of
 from cspine_zoo.synthetic.fracture import draw_fracture
-from cspine_zoo.synthetic.patches import Anatomy, draw_shapes, shoulders
+from cspine_zoo.synthetic.patches import Anatomy, draw_shapes
 from cspine_zoo.synthetic.randomness import stream
 from cspine_zoo.synthetic.render import Rendered, render
+from cspine_zoo.synthetic.scan import scanned
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.training.records import MAP_PX, VertebraRecord, quantised, record
 from cspine_zoo.training.rough_masks import coarse_mask, misjudged_box
@@ -105,12 +106,9 @@ def draw_vertebrae(
     first = {level for level in LEVELS if rng.random() < 0.5}
     scans = []
     for number, levels in enumerate((first, set(LEVELS) - first)):
-        rendered = render(
-            scene.with_fractures({level: fractures[level] for level in levels}), geometry
-        )
-        hu = acquisition.apply(
-            rendered.hu, geometry.spacing_mm, seed, shoulders(scene, geometry)
-        ).numpy()
+        drawn = scene.with_fractures({level: fractures[level] for level in levels})
+        rendered = render(drawn, geometry)
+        hu = scanned(rendered, drawn, acquisition).numpy()
         scans.append(_Scan(f"synthetic-{seed}-{number}", hu, rendered))
     records: list[VertebraRecord] = []
     for level in LEVELS:

@@ -22,6 +22,7 @@ def test_each_stage_has_the_peak_of_its_own_work() -> None:
     peaks.report("classify", 1.0)
     assert told == [("prepare", 1.0), ("segment", 0.5), ("segment", 1.0), ("classify", 1.0)]
     assert list(peaks.found) == ["prepare", "segment", "classify"]
+    assert all(peak.process_bytes for peak in peaks.found.values()), "the system did not count"
     more = peaks.found["segment"].process_bytes - peaks.found["classify"].process_bytes
     assert more == pytest.approx(60 * MB, abs=15 * MB)
 

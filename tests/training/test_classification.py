@@ -1,6 +1,6 @@
 """Encoder and heads that learn from records of vertebrae."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from cspine_zoo.models.encoder import SliceEncoder
 from cspine_zoo.models.slice_classifier import SliceClassifier
 from cspine_zoo.models.spine_classifier import SpineClassifier
 from cspine_zoo.synthetic.families import ALL
+from cspine_zoo.training import train
 from cspine_zoo.training.classification import (
     Features,
     encoder_features,
@@ -25,7 +26,13 @@ from cspine_zoo.training.imagenet import BACKBONE, start_from_imagenet
 from cspine_zoo.training.presets import preset_named
 from cspine_zoo.training.prior import PREVALENCE
 from cspine_zoo.training.recipes import CHALLENGE, SharedEncoderPreset
-from cspine_zoo.training.records import MAP_PX, Vertebrae, write_shard
+from cspine_zoo.training.records import (
+    MAP_PX,
+    Vertebrae,
+    VertebraRecord,
+    record,
+    write_shard,
+)
 from cspine_zoo.training.slice_batches import loader_processes
 from cspine_zoo.training.slice_encoder import (
     EncoderTask,
@@ -34,10 +41,10 @@ from cspine_zoo.training.slice_encoder import (
     train_encoder,
     untrained_encoder,
 )
-from cspine_zoo.training.start import read_start
+from cspine_zoo.training.start import Start, read_start
 from cspine_zoo.training.train import fingerprint
 from cspine_zoo.zoo.load import load_model
-from tests.training.made_up import TINY, made_up_cache, made_up_records
+from tests.training.made_up import TINY, MadeUp, made_up_cache, made_up_records
 
 CPU = Devices(1, "cpu", "float32")
 
@@ -132,6 +139,46 @@ def test_rows_with_one_encoder_may_lend_it_to_each_other() -> None:
     with pytest.raises(UsageError) as caught:
         read_start(lender.entry.name, replace(seven, arguments=seven.arguments | {"features": 128}))
     assert caught.value.code == "other_architecture"
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["encoder learns", "encoder stays"])
+def test_a_head_goes_on_only_with_the_encoder_that_it_has_read(
+    known: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retrained encoder has other features: on these the old head never recovered."""
+    untrained = untrained_classifier(TINY).state_dict()
+    old = {name: tensor + 1 for name, tensor in untrained.items()}
+    start = Start(TINY.name, "0" * 64, old)
+    begun: list[dict[str, torch.Tensor]] = []
+    monkeypatch.setattr(train, "read_start", lambda *_: start)
+    monkeypatch.setattr(train, "SyntheticCrops", lambda *_: _Crops(1, 4, known=known))
+    monkeypatch.setattr(
+        train,
+        "train_head",
+        lambda _fabric, _preset, network, *_, **__: begun.append(
+            {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        ),
+    )
+    train.train(train.Job(TINY, tmp_path, start="old", devices=CPU, workers=0))
+    head = [name for name in old if not name.startswith("encoder.")]
+    assert head
+    for name in head:
+        assert torch.equal(begun[0][name], untrained[name] if known else old[name]), name
+
+
+@dataclass(frozen=True)
+class _Crops(MadeUp):
+    """Made-up crops, of which it may be unknown which slices show the fracture."""
+
+    known: bool = True
+
+    def records(self, number: int) -> list[VertebraRecord]:
+        if self.known:
+            return super().records(number)
+        return [
+            record(one.images, one.label, one.level, one.study, one.twin)
+            for one in super().records(number)
+        ]
 
 
 def test_a_network_on_the_cpu_shares_its_cores_with_no_loader() -> None:
