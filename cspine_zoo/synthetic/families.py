@@ -18,6 +18,7 @@ Families = frozenset[str]
 BONE_TEXTURE: Final = "bone-texture"
 PITCH: Final = "pitch"
 ATLAS: Final = "atlas"
+ATLAS_RIM: Final = "atlas-rim"
 VIEW: Final = "view"
 SHAPE: Final = "shape"
 HARD_NEGATIVES: Final = "hard-negatives"
@@ -34,6 +35,7 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         PITCH: "bodies and discs of any height at each level, whatever the width",
         ATLAS: "skull, C1 and C2 with joints, dens and arches of any shape, the head turned",
+        ATLAS_RIM: "the front of C1 as a plate before its masses, with a dark line between",
         VIEW: "patients askew, training windows in head, girdle and chest, cut at any side",
         SHAPE: "bodies as large as real ones; wear, old deformity, asymmetry, curve, cervical ribs",
         BONE_TEXTURE: "bone of vertebrae as uneven as real bone",
@@ -54,7 +56,7 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
 FIRST: Final[Families] = frozenset()
 """The first generation of the engine."""
 
-SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS, THICK_SLICES}
+SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS, THICK_SLICES, ATLAS_RIM}
 """The second generation: ``challenge`` was frozen with it, and the bundled classifiers have seen
 it."""
 

@@ -11,8 +11,9 @@ from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from cspine_zoo.anatomy import LABEL_OF, THORACIC
+from cspine_zoo.synthetic.atlas_rim import Rim, RimmedAtlas
 from cspine_zoo.synthetic.craniocervical import Joint, JointedAtlas, JointedAxis
-from cspine_zoo.synthetic.families import ATLAS, FIRST, PITCH, SHAPE, Families
+from cspine_zoo.synthetic.families import ATLAS, ATLAS_RIM, FIRST, PITCH, SHAPE, Families
 from cspine_zoo.synthetic.fracture import Fracture
 from cspine_zoo.synthetic.frame import Frame, Vector
 from cspine_zoo.synthetic.habit import Habit, HabitualShape, Wear, build, worn
@@ -152,6 +153,9 @@ def _solid(
     if joint and level in ("C1", "C2"):
         made = JointedAtlas if level == "C1" else JointedAxis
         shape = made(size, variation, joint)
+    if level == "C1" and ATLAS_RIM in families:
+        rim = Rim.draw(stream(seed, ATLAS_RIM))
+        shape = RimmedAtlas(shape, rim) if rim else shape
     if SHAPE in families:
         shape = HabitualShape(shape, Habit.draw(own, level, size, wear))
     return size, shape

@@ -164,8 +164,8 @@ def slices_with_fracture(
 
 def _field_of_view(rng: np.random.Generator, scene: Scene) -> Geometry:
     pixel, thickness = (
-        float(rng.uniform(0.7, 0.95)),
-        float(np.exp(rng.uniform(np.log(1.2), np.log(3.0)))),
+        float(rng.uniform(0.6, 1.05)),
+        float(np.exp(rng.uniform(np.log(1.0), np.log(3.5)))),
     )
     ends = np.stack([scene.world("C1"), scene.world("C7")])
     low, high = ends.min(0), ends.max(0)
