@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Final
 
 import numpy as np
+import torch
 from torch import Tensor
+from torch.nn import functional
 
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
-from cspine_zoo.synthetic.families import FIRST, VIEW, Families, some_of
+from cspine_zoo.synthetic.families import FIRST, THICK_SLICES, VIEW, Families, some_of
 from cspine_zoo.synthetic.randomness import stream
-from cspine_zoo.synthetic.render import render
+from cspine_zoo.synthetic.render import Rendered, render
 from cspine_zoo.synthetic.scan import scanned
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.vertebra import VertebraShape
 from cspine_zoo.synthetic.views import centre_anywhere
 
 Anatomy = Mapping[str, VertebraShape]
+
+MOST_VOXELS: Final = 3
+"""Slices are at most this many voxels thick: 4.5 to 7.5 mm on the grids of our segmenters."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +97,8 @@ def draw_patch(
     geometry = Geometry(shape, affine)
     rendered = render(scene, geometry)
     acquisition = Acquisition.draw(rng, (0.6, 5.0)).varied(seed, families)
-    hu = scanned(rendered, scene, acquisition)
+    voxels, offset = _slices(stream(seed, THICK_SLICES), families)
+    hu = resliced(rendered, voxels, offset, partial(scanned, scene=scene, acquisition=acquisition))
     hu = hu * rng.uniform(0.93, 1.07) + rng.normal(0, 12)
     labels = rendered.labels
     if rng.random() < 0.25:
@@ -98,6 +106,43 @@ def draw_patch(
     if VIEW in families and view.random() < 0.15:
         hu, labels = _cut(view, hu, labels, axis=int(view.integers(2)))
     return Patch(hu, labels)
+
+
+def resliced(
+    rendered: Rendered, voxels: int, offset: int, scan: Callable[[Rendered], Tensor]
+) -> Tensor:
+    """A scan of slices several voxels thick, interpolated to the window's grid.
+
+    Preprocessing does the same to a study whose slices are thicker than the network's voxels: they
+    are spread over voxels that the scanner never saw, noise and all.
+
+    Args:
+        rendered: the window.
+        voxels: how many make a slice; 1 for the window's own.
+        offset: of them that the window's first slice lacks.
+        scan: HU of a grid from what is rendered on it.
+    """
+    if voxels == 1:
+        return scan(rendered)
+    depth = rendered.geometry.shape[2]
+    slices = -(-(depth + offset) // voxels)
+    places = torch.arange(slices * voxels).sub(offset).clamp(0, depth - 1)
+    middles = torch.arange(slices) * voxels + (voxels - 1) // 2
+    affine = rendered.geometry.affine.copy()
+    affine[:3, 3] += affine[:3, 2] * (0.5 * (voxels - 1) - offset)
+    affine[:3, 2] *= voxels
+    i, j, _ = rendered.geometry.shape
+    thick = Rendered(
+        rendered.hu[:, :, places].unflatten(2, (slices, voxels)).mean(3),
+        rendered.labels[:, :, places[middles]],
+        rendered.fractures[:, :, places[middles]],
+        Geometry((i, j, slices), affine),
+        averaged_mm=voxels * rendered.geometry.spacing_mm[2],
+    )
+    fine = functional.interpolate(
+        scan(thick), size=slices * voxels, mode="linear", align_corners=False
+    )
+    return fine[:, :, offset : offset + depth]
 
 
 def draw_shapes(
@@ -110,6 +155,12 @@ def draw_shapes(
     if rng.random() < 0.7:
         return chosen
     return {level: shape for level, shape in chosen.items() if rng.random() < 0.6}
+
+
+def _slices(rng: np.random.Generator, families: Families) -> tuple[int, int]:
+    """Voxels of a slice, and how many of them lie outside the window."""
+    voxels = int(rng.integers(1, MOST_VOXELS + 1)) if THICK_SLICES in families else 1
+    return voxels, int(rng.integers(voxels))
 
 
 def _window_centre(rng: np.random.Generator, scene: Scene, preset: PatchPreset) -> np.ndarray:

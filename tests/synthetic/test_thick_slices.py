@@ -10,7 +10,8 @@ from cspine_zoo.anatomy import LABEL_OF
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.acquisition import Acquisition
 from cspine_zoo.synthetic.families import THICK_SLICES
-from cspine_zoo.synthetic.render import layers_of_a_slice, render
+from cspine_zoo.synthetic.patches import PatchPreset, draw_patch, resliced
+from cspine_zoo.synthetic.render import Rendered, layers_of_a_slice, render
 from cspine_zoo.synthetic.scan import scanned
 from cspine_zoo.synthetic.scene import Scene
 
@@ -88,6 +89,47 @@ def test_the_profile_is_as_wide_whether_it_is_averaged_or_blurred(averaged_mm: f
     places = 3.0 * (np.arange(41) - 20)
     variance = float((seen * places**2).sum() / seen.sum()) + averaged_mm**2 / 12
     assert variance**0.5 == pytest.approx(4.5 / 2.355, rel=0.05)
+
+
+@pytest.mark.parametrize(("voxels", "offset"), [(1, 0), (2, 0), (2, 1), (3, 0), (3, 2)])
+def test_a_window_of_thicker_slices_keeps_its_places(voxels: int, offset: int) -> None:
+    """What a scan says of its slices' world comes back at the window's voxels of that world."""
+    grid = Geometry((5, 6, 13), np.diag([-1.5, 1.5, -1.5, 1.0]))
+    window = Rendered(
+        torch.arange(13.0).expand(5, 6, 13), torch.zeros(5, 6, 13), torch.zeros(5, 6, 13), grid
+    )
+
+    def world(rendered: Rendered) -> torch.Tensor:
+        assert rendered.averaged_mm == (1.5 * voxels if voxels > 1 else 0.0)
+        return world_of(rendered.geometry)
+
+    inside = slice(voxels, 13 - voxels)
+    torch.testing.assert_close(
+        resliced(window, voxels, offset, world)[..., inside], world_of(grid)[..., inside]
+    )
+    averaged = resliced(window, voxels, offset, lambda rendered: rendered.hu)
+    torch.testing.assert_close(averaged[..., inside], window.hu[..., inside])
+
+
+def world_of(grid: Geometry) -> torch.Tensor:
+    """World coordinates of each voxel as one number."""
+    index = np.stack(np.indices(grid.shape), -1).reshape(-1, 3).astype(float)
+    told = torch.from_numpy(grid.to_world(index)).float()
+    return (told * torch.tensor([1.0, 100.0, 10000.0])).sum(1).reshape(grid.shape)
+
+
+def test_two_of_three_windows_of_the_family_are_scanned_in_thicker_slices() -> None:
+    """The truth stays that of the window."""
+    preset = PatchPreset(shapes=((12, 12, 24),), spacing_mm=6.0, families=frozenset({THICK_SLICES}))
+    thin = replace(preset, families=frozenset())
+    changed = [
+        not torch.equal(*(draw_patch(seed, (12, 12, 24), one, []).hu for one in (preset, thin)))
+        for seed in range(24)
+    ]
+    assert 9 <= sum(changed) <= 21
+    for seed in range(2):
+        labels = [draw_patch(seed, (12, 12, 24), one, []).labels for one in (preset, thin)]
+        assert torch.equal(*labels)
 
 
 def test_a_scan_knows_what_is_averaged_already(scene: Scene) -> None:
