@@ -25,7 +25,7 @@ from cspine_zoo.synthetic.views import centre_anywhere
 Anatomy = Mapping[str, VertebraShape]
 
 MOST_VOXELS: Final = 3
-"""Slices are at most this many voxels thick: 4.5 to 7.5 mm on the grids of our segmenters."""
+"""Slices are at most this many voxels thick: 6 mm on the 2 mm of our segmenters."""
 
 
 @dataclass(frozen=True)
