@@ -31,6 +31,7 @@ QUANTUM: Final = "quantum"
 WILD: Final = "wild"
 SOFT_PARTS: Final = "soft-parts"
 THICK_SLICES: Final = "thick-slices"
+DISC_RIDGES: Final = "disc-ridges"
 FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
     {
         PITCH: "bodies and discs of any height at each level, whatever the width",
@@ -49,6 +50,7 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
         WILD: "one patient in five with tissues of any density",
         SOFT_PARTS: "vessels with and without contrast, plaques, glands, nodes, swelling",
         THICK_SLICES: "slices thicker than their pixels are averages, not samples of their middle",
+        DISC_RIDGES: "lips of bone about worn discs, which leave little of them dark",
     }
 )
 """What each family adds."""
@@ -56,7 +58,7 @@ FAMILIES: Final[Mapping[str, str]] = MappingProxyType(
 FIRST: Final[Families] = frozenset()
 """The first generation of the engine."""
 
-SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS, THICK_SLICES, ATLAS_RIM}
+SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS, THICK_SLICES, ATLAS_RIM, DISC_RIDGES}
 """The second generation: ``challenge`` was frozen with it, and the bundled classifiers have seen
 it."""
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -16,11 +17,13 @@ from cspine_zoo.anatomy import DISC
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.synthetic.artefacts import spoiled
 from cspine_zoo.synthetic.body import disc_distance
-from cspine_zoo.synthetic.families import HARD_NEGATIVES, JOINTS, THICK_SLICES
+from cspine_zoo.synthetic.disc_ridges import Ridge, draw_ridges
+from cspine_zoo.synthetic.families import DISC_RIDGES, HARD_NEGATIVES, JOINTS, THICK_SLICES
 from cspine_zoo.synthetic.joints import Facet, draw_disc_hu, draw_facets
 from cspine_zoo.synthetic.lattice import Field, Lattice
 from cspine_zoo.synthetic.lookalikes import draw_ossicles
 from cspine_zoo.synthetic.looks import Look, looks_of
+from cspine_zoo.synthetic.morphometry import CHAIN
 from cspine_zoo.synthetic.randomness import noise, stream
 from cspine_zoo.synthetic.scene import Scene
 from cspine_zoo.synthetic.soft_parts import SoftPart, draw_soft_parts
@@ -149,6 +152,7 @@ class _Canvas:
             distance = self.field(field, 2.0)
             self.hu.lerp_(self._bone(distance, texture), self.share(distance))
         self.paint(self.field(self.scene.body.teeth, 2.0), self.tissues.teeth)
+        self._ridges(texture)
         facets = self._facets()
         for facet in facets:
             self._processes(facet)
@@ -226,6 +230,27 @@ class _Canvas:
         for look in looks:
             hu = look.paint(hu, source, depth, self.spacing)
         bone[tuple(solid.T)] = hu
+
+    def _ridges(self, texture: Tensor) -> None:
+        """Lips of bone about the discs, under the vertebrae that they belong to."""
+        if DISC_RIDGES not in self.scene.families:
+            return
+        ridges = draw_ridges(self.scene.seed, self.scene.body.discs())
+        for ridge, (above, below) in zip(ridges, pairwise(CHAIN[1:]), strict=True):
+            if ridge is not None:
+                labels = [self.scene.spine[level].label for level in (above, below)]
+                self._ridge(ridge, texture, *labels)
+
+    def _ridge(self, ridge: Ridge, texture: Tensor, above: int, below: int) -> None:
+        piece = self._piece(ridge.frame.origin - ridge.reach, ridge.frame.origin + ridge.reach)
+        if piece is None:
+            return
+        region, points, crop = piece
+        distance, upper = crop(ridge.distance(points)), crop(ridge.above(points))
+        bone = self._bone(distance, texture[region])
+        self.hu[region] = torch.lerp(self.hu[region], bone, self.share(distance))
+        label = torch.where(upper, above, below).to(torch.uint8)
+        self.labels[region] = torch.where(distance < 0, label, self.labels[region])
 
     def _facets(self) -> list[Facet]:
         on = JOINTS in self.scene.families
