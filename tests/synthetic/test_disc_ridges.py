@@ -16,7 +16,6 @@ from cspine_zoo.synthetic.frame import Frame
 from cspine_zoo.synthetic.render import Rendered, render
 from cspine_zoo.synthetic.scene import Scene
 
-Draw = Callable[[int, list[tuple[Frame, HalfSizes]]], list[Ridge | None]]
 SEED = 3
 C4C5 = 2
 """Number of that disc, from C2/C3 down."""
@@ -37,7 +36,7 @@ def _scene(families: frozenset[str] = frozenset({DISC_RIDGES})) -> Scene:
 
 
 def _around_disc(scene: Scene) -> Rendered:
-    affine = np.diag([1.0, 1.0, 1.0, 1.0])
+    affine = np.eye(4)
     affine[:3, 3] = 0.5 * (scene.world("C4") + scene.world("C5")) - [20.0, 16.0, 12.0]
     return render(scene, Geometry((40, 32, 24), affine))
 
