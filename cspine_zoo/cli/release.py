@@ -35,6 +35,7 @@ def _add_calibrate_options(parser: ArgumentParser) -> None:
 
 def _calibrate(options: Namespace, console: Console) -> int:
     from cspine_zoo.evaluation.calibrate import calibrate
+    from cspine_zoo.evaluation.calibration import LEAST_SPECIFICITY
     from cspine_zoo.evaluation.evaluate import studies_of
     from cspine_zoo.zoo import checkpoint
     from cspine_zoo.zoo.load import load_model
@@ -58,7 +59,7 @@ def _calibrate(options: Namespace, console: Console) -> int:
         operating_point=OperatingPoint(
             round(found.patient_threshold, 4),
             round(found.vertebra_threshold, 4),
-            f"{dataset}; Youden's J",
+            f"{dataset}; the most sensitive of specificity {LEAST_SPECIFICITY} or more",
         ),
     )
     path = options.out / f"{row.name}.safetensors"

@@ -14,6 +14,9 @@ from cspine_zoo.evaluation.bootstrap import FloatArray
 _LOG_TEMPERATURE: Final = (-4.0, 4.0)  # 0.02 to 55: beyond it, the logits say nothing
 _CLIP: Final = 1e-7
 
+LEAST_SPECIFICITY: Final = 0.9
+"""Of an operating point, among patients as among vertebrae."""
+
 
 def logits_of(probabilities: FloatArray, temperature: float) -> FloatArray:
     """Raw logits from probabilities that were calibrated with ``temperature``."""
@@ -52,32 +55,36 @@ def fit_temperature(logits: FloatArray, labels: NDArray[np.int64]) -> float:
 
 
 def choose_threshold(probabilities: FloatArray, labels: NDArray[np.int64]) -> float:
-    """The operating point with the largest sensitivity + specificity - 1 (Youden's J).
+    """The operating point: of those with a specificity of 0.9 or more, the most sensitive.
 
-    J weighs both errors alike and does not depend on how many are fractured, so that a point
-    chosen on enriched data holds elsewhere; the largest F1 would not. It lies halfway between two
-    observed probabilities; of several equally good ones, the highest raises the fewest alarms.
+    A patient has seven vertebrae, and nearly all of them are whole: at the largest sensitivity +
+    specificity - 1 a weak classifier calls one or two of the seven broken in everybody. Neither
+    sensitivity nor specificity depends on how many are fractured, so that a point chosen on
+    enriched data holds elsewhere; the largest F1 would not. It lies halfway between two observed
+    probabilities, or between the largest and 1; of several equally good ones, the highest raises
+    the fewest alarms.
 
     Args:
         probabilities: (N,); an item is called positive at or above the threshold.
         labels: (N,), 0 or 1, both present.
 
     Raises:
-        UsageError: only one class is there.
-
-    References:
-        Youden 1950, doi 10.1002/1097-0142(1950)3:1<32::AID-CNCR2820030106>3.0.CO;2-3.
+        UsageError: only one class is there, or so many whole items have a probability of 1 that
+            no threshold reaches the specificity.
     """
     _require_both(labels)
     levels = np.unique(probabilities)
-    thresholds = np.r_[levels[0], (levels[1:] + levels[:-1]) / 2]
+    thresholds = (levels + np.r_[levels[1:], 1.0]) / 2
     positives = np.sort(probabilities[labels == 1])
     negatives = np.sort(probabilities[labels == 0])
-    sensitivity = 1 - np.searchsorted(positives, thresholds) / len(positives)
     specificity = np.searchsorted(negatives, thresholds) / len(negatives)
-    informedness = sensitivity + specificity
-    best = np.flatnonzero(np.isclose(informedness, informedness.max()))[-1]
-    return float(thresholds[best])
+    specific = thresholds[specificity >= LEAST_SPECIFICITY]
+    if not len(specific):
+        raise UsageError(
+            "saturated", "Whole items have a probability of 1: no threshold leaves 90 % of them."
+        )
+    missed = np.searchsorted(positives, specific)
+    return float(specific[missed == missed.min()][-1])
 
 
 def _require_both(labels: NDArray[np.int64]) -> None:

@@ -29,9 +29,30 @@ def test_logits_come_back_from_calibrated_probabilities() -> None:
 def test_the_threshold_separates_what_can_be_separated() -> None:
     p = np.array([0.1, 0.2, 0.3, 0.6, 0.7])
     assert choose_threshold(p, np.array([0, 0, 0, 1, 1])) == pytest.approx(0.45)
-    # One whole item at 0.6: calling 0.6 costs 1/3 of specificity, and saves half the sensitivity.
+    # One whole item of three at 0.6: to call 0.6 would leave a specificity of 2/3.
     p = np.array([0.1, 0.2, 0.6, 0.6, 0.7])
-    assert choose_threshold(p, np.array([0, 0, 0, 1, 1])) == pytest.approx(0.4)
+    assert choose_threshold(p, np.array([0, 0, 0, 1, 1])) == pytest.approx(0.65)
+
+
+def test_nine_of_ten_whole_items_stay_below_the_threshold() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 2, 2000)
+    p = probabilities_of(rng.normal(labels, 1.0), 1.0)
+    threshold = choose_threshold(p, labels)
+    called = p >= threshold
+    assert 0.9 <= 1 - called[labels == 0].mean() < 0.902
+    assert called[labels == 1].mean() == pytest.approx(0.389, abs=0.05)  # Phi(1 - 1.2816)
+
+
+def test_a_classifier_that_cannot_tell_calls_nobody_broken() -> None:
+    p, labels = np.full(20, 0.3), np.arange(20) % 2
+    assert choose_threshold(p, labels) == pytest.approx(0.65)
+
+
+def test_whole_items_at_probability_one_leave_no_operating_point() -> None:
+    with pytest.raises(UsageError) as caught:
+        choose_threshold(np.ones(4), np.array([0, 1, 0, 1]))
+    assert caught.value.code == "saturated"
 
 
 def test_the_threshold_does_not_depend_on_how_many_are_fractured() -> None:
