@@ -35,11 +35,6 @@ RULINGS: Final[dict[str, Ruling]] = {
         "nothing in the source is DICOM or NIfTI",
         "Give a folder or zip of DICOM files, or one NIfTI file.",
     ),
-    "no_images": Ruling(
-        "rejected",
-        "there is DICOM, but no image of a CT scan",
-        "Give the folder of the axial CT series.",
-    ),
     "bad_zip": Ruling(
         "rejected",
         "the archive, or an entry of it, is damaged or contradicts itself",
@@ -174,6 +169,6 @@ class Problem(Exception):
 
 def rejected(code: str, reason: str, file: str = "") -> StudyRejected:
     """The refusal of a study, with the hint that belongs to ``code``."""
-    # A study of nothing but files that are set aside lacks what is asked for here.
-    hint = RULINGS[code].hint or RULINGS["no_images"].hint
+    # A study of nothing but files that are set aside: they themselves need nothing done to them.
+    hint = RULINGS[code].hint or "Give the folder of the axial CT series."
     return StudyRejected(code, reason, file=file, hint=hint)

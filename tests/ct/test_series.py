@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
 from pathlib import Path
 
@@ -175,6 +176,24 @@ def test_docs_list_every_code():
     for code, ruling in RULINGS.items():
         assert ruling.outcome in ("rejected", "skipped", "warning")
         assert f"| `{code}` | {ruling.outcome} | {ruling.meaning} | {ruling.hint} |" in text
+
+
+def test_docs_list_every_refusal_and_warning_after_reading() -> None:
+    """Wherever the package makes one, by the code that it names there."""
+    text = DOCS.read_text(encoding="utf-8")
+    package = DOCS.parents[1] / "cspine_zoo"
+    codes = {
+        node.args[0].value
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("StudyRejected", "Notice")
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert {"no_cervical_spine", "table_value", "level_uncertain"} <= codes
+    assert [code for code in sorted(codes) if f"`{code}`" not in text] == []
 
 
 def test_docs_list_every_transfer_syntax():
