@@ -23,6 +23,7 @@ from cspine_zoo.anatomy import LABEL_OF, LEVELS
 from cspine_zoo.ct.geometry import Geometry
 from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.inference.segment import DEFAULT_SEGMENTER
+from cspine_zoo.results import ModelPrediction
 
 NEAR_MM = 4.0
 STRAY_CM3 = 1.0
@@ -156,10 +157,15 @@ def report(copy: Copy, centres: Centres, models: Sequence[str], segmenter: str) 
             for level, v in scored.items()
             if v.probability is not None and v.probability >= v.threshold
         }
-        patient = 0.0 if one.patient_overall is None else one.patient_overall
-        verdict = "CALLED" if patient >= one.threshold else "not called"
-        print(f"  {one.model}: patient {patient:.2f} of {one.threshold:.2f} {verdict}, {called}")
+        print(f"  {one.model}: patient {_verdict(one)}, {called}")
     return len(here) - len(wrong), len(here)
+
+
+def _verdict(one: ModelPrediction) -> str:
+    if one.patient_overall is None:
+        return "not judged"
+    called = "CALLED" if one.patient_overall >= one.threshold else "not called"
+    return f"{one.patient_overall:.2f} of {one.threshold:.2f} {called}"
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from sklearn.metrics import roc_auc_score
 
 from benchmarks.small_classifier import logits
 from cspine_zoo.anatomy import LABEL_OF
-from cspine_zoo.synthetic.families import SECOND, some_of
+from cspine_zoo.synthetic.families import ALL, some_of
 from cspine_zoo.synthetic.label_shapes import read_shapes
 from cspine_zoo.synthetic.patches import Anatomy
 from cspine_zoo.training.records import Vertebrae, VertebraRecord
@@ -41,7 +41,7 @@ def held_out(options: argparse.Namespace) -> list[VertebraRecord]:
     return [
         record
         for seed in range(_HELD_OUT_SEED, _HELD_OUT_SEED + options.patients)
-        for record in draw_vertebrae(seed, preprocess, shapes, some_of(SECOND, 0.5, seed))
+        for record in draw_vertebrae(seed, preprocess, shapes, some_of(ALL, 0.5, seed))
     ]
 
 

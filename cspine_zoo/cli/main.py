@@ -53,7 +53,7 @@ INTERRUPTED: Final = 130
 _NOTICE: Final = "Research and education only; not a medical device; not for diagnosis or triage."
 _EXIT_CODES: Final = (
     "Exit codes: 0 done; 1 failure; 2 wrong usage; 3 input refused; "
-    "4 weights cannot be had or are wrong."
+    "4 weights cannot be had or are wrong; 130 interrupted."
 )
 
 

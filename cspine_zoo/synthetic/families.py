@@ -59,8 +59,7 @@ FIRST: Final[Families] = frozenset()
 """The first generation of the engine."""
 
 SECOND: Final[Families] = frozenset(FAMILIES) - {SOFT_PARTS, THICK_SLICES, ATLAS_RIM, DISC_RIDGES}
-"""The second generation: ``challenge`` was frozen with it, and the bundled classifiers have seen
-it."""
+"""The second generation: ``challenge`` and ``tune`` were frozen with it."""
 
 ALL: Final[Families] = frozenset(FAMILIES)
 

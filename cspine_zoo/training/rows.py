@@ -27,8 +27,8 @@ OWN_STUDIES: Final = "Trained on studies that its makers chose; not validated on
 
 _LIMITATIONS: Final = (
     NOT_VALIDATED,
-    "Never shown: real fractures, children, tumours, implants, fused or operated spines, contrast "
-    "studies.",
+    "Never shown: real fractures, children, tumours, operated spines. Metal, fused levels and "
+    "contrast have been shown as this package draws them, and no other way.",
     "Thick slices (above 3 mm) blur thin fracture lines beyond recognition.",
 )
 _IMAGENET: Final = (
