@@ -45,6 +45,8 @@ def _light(name: str, sequence: str | None, pooling: str) -> SharedEncoderPreset
             "encoder_pool": "avgmax",
         },
         preprocess=_LIGHT_CROP,
+        shards=64,
+        encoder_passes=11,
     )
 
 

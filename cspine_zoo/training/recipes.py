@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from cspine_zoo.anatomy import CLASSES
 from cspine_zoo.preprocess.spec import Preprocess
-from cspine_zoo.synthetic.families import SECOND, Families
+from cspine_zoo.synthetic.families import ALL, Families
 from cspine_zoo.synthetic.patches import PatchPreset
 
 FIRST_SOURCE: Final = "CPD9 / MALDASC.F2401"
@@ -105,7 +105,7 @@ class CropPreset:
     accumulate: int = 1
     save_every: int = 100
     seed: int = 11
-    families: Families = SECOND
+    families: Families = ALL
     family_share: float = 0.5
     mixup_alpha: float = 0.0
     source: str = ""
