@@ -35,6 +35,7 @@ def _add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--segmenter", metavar="NAME", help="instead of the one that each classifier names"
     )
+    parser.add_argument("--localizer", metavar="NAME", help="a model that finds fracture regions")
     parser.add_argument(
         "--pictures",
         action=BooleanOptionalAction,
@@ -50,13 +51,15 @@ def _run(options: Namespace, console: Console) -> int:
     from cspine_zoo.evaluation.evaluate import PAGE, evaluate, studies_of
 
     studies_of(options.data, options.limit)  # a wrong directory is refused before a transfer
-    fetch_models(with_segmenters(options.model, options.segmenter), console)
+    localizers = [] if options.localizer is None else [options.localizer]
+    fetch_models([*with_segmenters(options.model, options.segmenter), *localizers], console)
     logging.getLogger("cspine_zoo.evaluation").setLevel(logging.INFO)
     result = evaluate(
         options.data,
         options.model,
         options.out,
         segmenter=options.segmenter,
+        localizer=options.localizer,
         device=options.device,
         precision=options.precision,
         limit=options.limit,

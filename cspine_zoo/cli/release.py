@@ -7,15 +7,19 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
+from typing import TYPE_CHECKING
 
 from cspine_zoo.cli.command import Command, add_device
 from cspine_zoo.cli.console import Console
 from cspine_zoo.cli.fetch import fetch_models, with_segmenters
 from cspine_zoo.errors import UsageError
 
+if TYPE_CHECKING:
+    from cspine_zoo.zoo.manifest import ManifestEntry
+
 
 def _add_calibrate_options(parser: ArgumentParser) -> None:
-    parser.add_argument("model", metavar="FILE", help="a classifier's .safetensors file, or a name")
+    parser.add_argument("model", metavar="FILE", help="a .safetensors file, or a name")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="studies it has not learned from"
     )
@@ -34,15 +38,28 @@ def _add_calibrate_options(parser: ArgumentParser) -> None:
 
 
 def _calibrate(options: Namespace, console: Console) -> int:
-    from cspine_zoo.evaluation.calibrate import calibrate
-    from cspine_zoo.evaluation.calibration import LEAST_SPECIFICITY
-    from cspine_zoo.evaluation.evaluate import studies_of
+    from cspine_zoo.evaluation.evaluate import make_output, studies_of
     from cspine_zoo.zoo import checkpoint
     from cspine_zoo.zoo.load import load_model
-    from cspine_zoo.zoo.manifest import Calibration, OperatingPoint
 
     studies_of(options.data)  # a wrong directory is refused before a transfer
     fetch_models(with_segmenters([options.model], options.segmenter), console)
+    model = load_model(options.model, "cpu")
+    make_output(options.out)
+    settle = _with_heat if model.entry.task == "fracture-localization" else _with_thresholds
+    row = settle(model.entry, options)
+    path = options.out / f"{row.name}.safetensors"
+    checkpoint.write(model.network, row, path)
+    console.answer(str(path))
+    return 0
+
+
+def _with_thresholds(row: ManifestEntry, options: Namespace) -> ManifestEntry:
+    """A classifier's row with temperature and operating points of its own."""
+    from cspine_zoo.evaluation.calibrate import calibrate
+    from cspine_zoo.evaluation.calibration import LEAST_SPECIFICITY
+    from cspine_zoo.zoo.manifest import Calibration, OperatingPoint
+
     found = calibrate(
         options.data,
         options.model,
@@ -51,10 +68,9 @@ def _calibrate(options: Namespace, console: Console) -> int:
         device=options.device,
         precision=options.precision,
     )
-    model = load_model(options.model, "cpu")
-    dataset = options.dataset or f"the studies of {options.data.name}"
-    row = replace(
-        model.entry,
+    dataset = _dataset(options)
+    return replace(
+        row,
         calibration=Calibration("temperature", round(found.temperature, 4), dataset),
         operating_point=OperatingPoint(
             round(found.patient_threshold, 4),
@@ -62,10 +78,27 @@ def _calibrate(options: Namespace, console: Console) -> int:
             f"{dataset}; the most sensitive of specificity {LEAST_SPECIFICITY} or more",
         ),
     )
-    path = options.out / f"{row.name}.safetensors"
-    checkpoint.write(model.network, row, path)
-    console.answer(str(path))
-    return 0
+
+
+def _with_heat(row: ManifestEntry, options: Namespace) -> ManifestEntry:
+    """A localizer's row with the least heat of a finding."""
+    from cspine_zoo.evaluation.heat_point import MOST_FALSE, choose_heat
+    from cspine_zoo.zoo.manifest import OperatingPoint
+
+    found = choose_heat(
+        options.data,
+        options.model,
+        segmenter=options.segmenter,
+        device=options.device,
+        precision=options.precision,
+    )
+    rule = f"the most fractures named at {MOST_FALSE:g} false finding a study or fewer"
+    point = OperatingPoint(found.least_heat, found.least_heat, f"{_dataset(options)}; {rule}")
+    return replace(row, operating_point=point)
+
+
+def _dataset(options: Namespace) -> str:
+    return options.dataset or f"the studies of {options.data.name}"
 
 
 def _add_bundle_options(parser: ArgumentParser) -> None:
@@ -74,7 +107,9 @@ def _add_bundle_options(parser: ArgumentParser) -> None:
         "--evaluation", type=Path, metavar="DIR", help="of cspine-zoo evaluate: its figures"
     )
     parser.add_argument(
-        "--classifier", metavar="NAME", help="of the evaluation, for a segmenter (default: first)"
+        "--classifier",
+        metavar="NAME",
+        help="of the evaluation, for a segmenter or a localizer (default: first)",
     )
     parser.add_argument(
         "--dataset", metavar="TEXT", help="what was evaluated on, for the model card"
@@ -116,7 +151,7 @@ def _bundle(options: Namespace, console: Console) -> int:
     if result is not None:
         classifier = options.classifier or _evaluated_as(options.model, row.name, result["models"])
         row = replace(row, metrics=figures_of_row(row, result, classifier, options.dataset))
-        if row.segmenter is not None:
+        if row.task == "fracture-classification":
             outcomes = read_outcomes(options.evaluation / STUDIES)
             record = record_of(row, outcomes, classifier, model.weights_sha256)
     kept = [text for text in row.limitations if text not in options.limitation]
@@ -156,7 +191,7 @@ def _evaluated_as(model: str, name: str, models: Mapping[str, object]) -> str:
 
 CALIBRATE = Command(
     "calibrate",
-    "give a classifier its temperature and thresholds",
+    "settle a model's temperature and operating points",
     _add_calibrate_options,
     _calibrate,
 )

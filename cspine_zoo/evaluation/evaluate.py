@@ -33,6 +33,7 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
     out: Path,
     *,
     segmenter: ModelLike | None = None,
+    localizer: ModelLike | None = None,
     device: str = "auto",
     precision: str = "auto",
     limit: int | None = None,
@@ -51,6 +52,7 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
         models: classifiers: names, paths of ``.safetensors`` files, or loaded models.
         out: directory for predictions and result.
         segmenter: in place of the one that each classifier was trained with.
+        localizer: also finds regions in each study; ``findings`` are figures of these.
         device: ``"auto"`` or a torch device.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
         limit: evaluate only the first studies by UID.
@@ -68,7 +70,8 @@ def evaluate(  # noqa: PLR0913 - the contract of the public call; the rest are k
     rows = studies_of(data, limit)
     candidates = candidates_of(models, segmenter)
     make_output(out)
-    records = predict_studies(rows, candidates, Runner(out, device, precision, segmenter))
+    runner = Runner(out, device, precision, segmenter, localizer)
+    records = predict_studies(rows, candidates, runner)
     known = {}
     for candidate in candidates:
         point = candidate.entry.operating_point

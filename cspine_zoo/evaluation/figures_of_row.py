@@ -21,7 +21,7 @@ def figures_of_row(
     """The metrics of a row from what ``evaluate`` returned.
 
     Args:
-        entry: a classifier, or the segmenter that it ran with.
+        entry: a classifier, or the segmenter or the localizer that it ran with.
         result: the object of ``evaluate --json``.
         classifier: which of its models to read.
         dataset: what the studies are, in words.
@@ -40,11 +40,9 @@ def figures_of_row(
     # By its name alone: where a file lay on somebody's machine helps nobody.
     named_as = PurePath(classifier).name.removesuffix(".safetensors")
     command = f"cspine-zoo evaluate --data DIR --model {named_as} --out DIR"
-    named = (
-        _of_segmenter(models[classifier])
-        if entry.task == "vertebra-segmentation"
-        else _of_classifier(models[classifier])
-    )
+    if entry.task == "fracture-localization":
+        command = f"{command} --localizer {entry.name}"
+    named = _FIGURES_OF[entry.task](models[classifier])
     return tuple(
         Metric(dataset, name, round(figure["value"], 4), _interval(figure), command)
         for name, figure in named
@@ -65,6 +63,18 @@ def _of_classifier(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str,
             yield f"{unit} {name}", model[unit][name]
     for name in _OF_BOTH:
         yield name, model[name]
+
+
+def _of_localizer(model: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, figure in model["findings"].items():
+        yield f"findings {name}", figure
+
+
+_FIGURES_OF: Final = {
+    "vertebra-segmentation": _of_segmenter,
+    "fracture-classification": _of_classifier,
+    "fracture-localization": _of_localizer,
+}
 
 
 def _interval(figure: Mapping[str, Any]) -> tuple[float, float] | None:

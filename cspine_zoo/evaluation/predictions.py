@@ -39,12 +39,19 @@ class Runner:
         device: as in ``compare``.
         precision: as in ``compare``.
         segmenter: in place of the one that each classifier's row names.
+        localizer: as in ``compare``.
     """
 
     out: Path
     device: str = "auto"
     precision: str = "auto"
     segmenter: ModelLike | None = None
+    localizer: ModelLike | None = None
+
+    def identity(self) -> str:
+        """Stands for everything that changes an answer beside the classifier and segmenter."""
+        localizer = () if self.localizer is None else _row_and_content(self.localizer)
+        return f"{self.precision} {localizer}" if localizer else self.precision
 
 
 @dataclass(frozen=True)
@@ -162,6 +169,7 @@ def _predict_or_raise(
             ct,
             [candidate.model for candidate in group],
             segmenter=runner.segmenter,
+            localizer=runner.localizer,
             device=runner.device,
             precision=runner.precision,
         )
@@ -205,7 +213,7 @@ def _judge(
 
 def study_key(row: StudyRow, candidate: Candidate, runner: Runner) -> str:
     """Stands for a prediction: any change of model, precision, files or truth changes it."""
-    parts = (candidate.identity, runner.precision, row.levels, row.boxes)
+    parts = (candidate.identity, runner.identity(), row.levels, row.boxes)
     digest = hashlib.sha256(repr(parts).encode())
     images = sorted(row.images.iterdir()) if row.images.is_dir() else []
     for path in (*images, row.segmentation, row.fractures):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 import torch
 from lightning_fabric import Fabric
@@ -17,6 +19,8 @@ from cspine_zoo.training.sigmoid_loss import sigmoid_loss
 from cspine_zoo.training.slice_batches import FULL_CELL, SliceBatches, loader_processes, slice_steps
 from cspine_zoo.training.task import Task, fitted, schedule_of, untrained
 
+_ENCODER: Final = "network.encoder."
+
 
 @dataclass(frozen=True)
 class LocalizerTask(Task):
@@ -25,10 +29,12 @@ class LocalizerTask(Task):
     Attributes:
         preset: of the row.
         cache: of the crops.
+        encoder: weights of a classifier's slice encoder whose inner stages to begin from.
     """
 
     preset: LocalizerPreset
     cache: Path
+    encoder: Mapping[str, Tensor] | None = None
 
 
 def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
@@ -43,6 +49,8 @@ def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
     network = untrained(preset)
     if task.start is not None:
         network.load_state_dict(task.start)
+    if task.encoder is not None:
+        begin_from(network, task.encoder)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = schedule_of(preset, steps, preset.learning_rate, warm_up=preset.warm_up)
     run = Run(fabric, network, schedule, task.out)
@@ -50,6 +58,16 @@ def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
     fitted(run, task, SliceBatches(vertebrae, preset), region_loss)
     if fabric.is_global_zero:
         write_weights(run.result().state_dict(), task.result)
+
+
+def begin_from(localizer: nn.Module, encoder: Mapping[str, Tensor]) -> None:
+    """Fill a localizer's encoder from a slice encoder, which may have further stages than it."""
+    localizer.load_state_dict(
+        {
+            name: encoder[name.removeprefix(_ENCODER)] if name.startswith(_ENCODER) else tensor
+            for name, tensor in localizer.state_dict().items()
+        }
+    )
 
 
 def region_loss(localizer: nn.Module, batch: Batch) -> Tensor:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.recipes import LocalizerPreset
 
 _CLASSIFIER: Final = LIGHT[0]
-"""Both look at the same crops."""
+"""All look at the same crops."""
 
-LOCALIZERS: Final = (
-    LocalizerPreset(
-        name="loc-unet-effb0",
+
+def _unet(name: str, backbone: str, widths: Sequence[int], **recipe: Any) -> LocalizerPreset:
+    return LocalizerPreset(
+        name=name,
         segmenter=_CLASSIFIER.segmenter,
         architecture="crop-localizer",
         arguments={
             "in_channels": len(_CLASSIFIER.preprocess.channels),
-            "backbone": "tf_efficientnet_b0",
+            "backbone": backbone,
             "decoder": "unet",
-            "widths": [256, 128, 64, 32, 16],
+            "widths": list(widths),
         },
         preprocess=_CLASSIFIER.preprocess,
         seed=_CLASSIFIER.seed,
+        **recipe,
+    )
+
+
+LOCALIZERS: Final = (
+    # On the inner stages of the encoder that the light classifiers share, and may start from it:
+    # few weights of its own, so that it fits into the package beside them.
+    _unet(
+        "loc-unet-lite0",
+        str(_CLASSIFIER.arguments["backbone"]),
+        (16, 16, 8, 8),
+        shards=_CLASSIFIER.shards,
+        passes=3,
     ),
+    _unet("loc-unet-effb0", "tf_efficientnet_b0", (256, 128, 64, 32, 16)),
 )

@@ -6,13 +6,19 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from torch import Tensor
 
 from cspine_zoo.errors import UsageError
-from cspine_zoo.training.recipes import Preset, SharedEncoderPreset
+from cspine_zoo.training.recipes import LocalizerPreset, Preset, SharedEncoderPreset
 from cspine_zoo.training.slice_encoder import ENCODER_ARGUMENTS
 from cspine_zoo.zoo.load import load_model
+
+_BACKBONE_ARGUMENTS: Final = ("backbone", "in_channels")
+"""What a localizer must have in common with a classifier whose encoder it begins from."""
+
+_ENCODER: Final = "encoder."
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,11 +45,10 @@ class Start:
 
     def encoder(self) -> dict[str, Tensor]:
         """Weights of a classifier's slice encoder."""
-        prefix = "encoder."
         return {
-            name.removeprefix(prefix): tensor
+            name.removeprefix(_ENCODER): tensor
             for name, tensor in self.weights.items()
-            if name.startswith(prefix)
+            if name.startswith(_ENCODER)
         }
 
     def encoder_digest(self) -> bytes:
@@ -69,18 +74,23 @@ def read_start(model: str | os.PathLike[str], preset: Preset) -> Start:
     architecture = loaded.entry.architecture
     arguments = dict(architecture.arguments)
     whole = (architecture.name, arguments) == (preset.architecture, preset.arguments)
-    if not whole and not _same_encoder(arguments, preset):
+    state = {name: tensor.float() for name, tensor in loaded.network.state_dict().items()}
+    has_encoder = any(name.startswith(_ENCODER) for name in state)
+    if not whole and not (has_encoder and _same_encoder(arguments, preset)):
         raise UsageError(
             "other_architecture",
             f"{preset.name} is another network than {loaded.entry.name}.",
             hint="Start from a model of the same architecture and arguments.",
         )
-    state = {name: tensor.float() for name, tensor in loaded.network.state_dict().items()}
     return Start(loaded.entry.name, loaded.weights_sha256, state, whole)
 
 
 def _same_encoder(arguments: Mapping[str, object], preset: Preset) -> bool:
-    """Whether a row that trains its encoder apart could take that of another network."""
-    return isinstance(preset, SharedEncoderPreset) and all(
-        arguments.get(key) == preset.arguments[key] for key in ENCODER_ARGUMENTS
-    )
+    """Whether a row's encoder could begin as that of another network."""
+    if isinstance(preset, SharedEncoderPreset):
+        shared: tuple[str, ...] = ENCODER_ARGUMENTS
+    elif isinstance(preset, LocalizerPreset):
+        shared = _BACKBONE_ARGUMENTS
+    else:
+        return False
+    return all(arguments.get(key) == preset.arguments[key] for key in shared)

@@ -217,7 +217,13 @@ def _train_localizer(
 ) -> nn.Module | None:
     cache = job.out / f"crops-{crop_fingerprint(preset, origin)}"
     make_shards(cache, source, job.workers)
-    task = LocalizerTask(preset, cache, **_place(job, start))
+    whole = start is None or start.whole
+    task = LocalizerTask(
+        preset,
+        cache,
+        encoder=None if start is None or whole else start.encoder(),
+        **_place(job, start if whole else None),
+    )
     return trained(job.devices, train_localizer, task, preset)
 
 

@@ -119,9 +119,13 @@ def _interval(ci95: tuple[float, float] | None) -> str:
 
 
 def _calibration(entry: ManifestEntry) -> str:
-    if entry.calibration is None or entry.operating_point is None:
-        return ""
     calibration, point = entry.calibration, entry.operating_point
+    if point is not None and entry.task == "fracture-localization":
+        return _bullets(
+            (f"A finding is at least {point.vertebra:.4g} hot, chosen on {point.chosen_on}.",)
+        )
+    if calibration is None or point is None:
+        return ""
     return _bullets(
         (
             f"Probability: sigmoid(logit / {calibration.temperature:.4g}) "

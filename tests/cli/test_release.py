@@ -35,6 +35,7 @@ def _result() -> dict[str, object]:
         "dice": {"C1": _figure(0.8), "C2": _figure(0.7)},
         "identification_rate": _figure(1.0),
         "centroid_error_mm": _figure(1.1),
+        "findings": {"recall": _figure(0.6), "false_per_study": _figure(0.5)},
     }
     return {"models": {NAME: model}}
 
@@ -55,6 +56,12 @@ def test_a_row_takes_its_own_figures_with_data_and_command() -> None:
         "dice C2",
         "identification_rate",
     ]
+    of_localizer = figures_of_row(manifest["loc-unet-lite0"], _result(), NAME, "six studies")
+    assert [metric.name for metric in of_localizer] == [
+        "findings recall",
+        "findings false_per_study",
+    ]
+    assert all("--localizer loc-unet-lite0" in metric.command for metric in of_localizer)
     with pytest.raises(UsageError) as caught:
         figures_of_row(manifest[NAME], _result(), "cls-bigru-lite0", "six studies")
     assert caught.value.code == "not_evaluated"

@@ -10,13 +10,24 @@ import pytest
 import torch
 from torch import nn
 
-from cspine_zoo.errors import CSpineZooError
+from cspine_zoo.errors import CSpineZooError, UsageError
+from cspine_zoo.training.classification import untrained_classifier
+from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.devices import Devices
-from cspine_zoo.training.localization import LocalizerTask, region_loss, train_localizer
+from cspine_zoo.training.localization import (
+    LocalizerTask,
+    begin_from,
+    region_loss,
+    train_localizer,
+)
 from cspine_zoo.training.localizer_presets import LOCALIZERS
 from cspine_zoo.training.recipes import LocalizerPreset
 from cspine_zoo.training.records import MAP_PX, record, write_shard
+from cspine_zoo.training.rows import Provenance, trained_row
+from cspine_zoo.training.start import read_start
+from cspine_zoo.training.task import untrained
 from cspine_zoo.training.train import Job, crop_fingerprint, train
+from cspine_zoo.zoo import checkpoint
 from cspine_zoo.zoo.load import load_model
 from tests.training.made_up import SMALL
 
@@ -75,6 +86,29 @@ def test_the_loss_is_of_pixels_in_regions_with_soft_edges() -> None:
     )
     assert right < 0.5 * unsure
     assert unsure < wrong
+
+
+def test_a_localizer_begins_from_the_inner_stages_of_a_classifier(tmp_path: Path) -> None:
+    arguments = LIGHT[0].arguments | {"backbone": "test_efficientnet", "features": 16}
+    recipe = replace(LIGHT[0], arguments=arguments)
+    classifier = untrained_classifier(recipe)
+    row = trained_row(recipe, Provenance("made up", "nothing", 0.0))
+    parameters = sum(parameter.numel() for parameter in classifier.parameters())
+    file = tmp_path / "cls.safetensors"
+    checkpoint.write(classifier, replace(row, parameters=parameters), file, half=False)
+    start = read_start(file, TINY)
+    assert "the slice encoder of cls-cnn-lite0" in start.text
+    network = untrained(TINY)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    begin_from(network, start.encoder())
+    known = classifier.encoder.state_dict()
+    prefix = "network.encoder."
+    for name, tensor in network.state_dict().items():
+        own = name.removeprefix(prefix)
+        assert torch.equal(tensor, known[own] if name.startswith(prefix) else before[name])
+    with pytest.raises(UsageError) as caught:
+        read_start(file, LOCALIZERS[0])  # another backbone
+    assert caught.value.code == "other_architecture"
 
 
 @pytest.mark.slow
