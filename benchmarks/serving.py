@@ -62,7 +62,7 @@ def many(server: Server, paths: Sequence[Path]) -> None:
         began = time.perf_counter()
         visits = list(pool.map(lambda path: with_own_study(server, path), paths))
         print(
-            f"{len(paths)} uploads of 52 MB at once: all read {time.perf_counter() - began:.1f} s"
+            f"{len(paths)} uploads of 56 MB at once: all read {time.perf_counter() - began:.1f} s"
         )
         print(f"memory of a session with its study: {per_session(server, base, visits):.0f} MB")
         waits = sorted(pool.map(run, visits))

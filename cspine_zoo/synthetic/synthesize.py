@@ -44,7 +44,9 @@ PRESETS: Final[Mapping[str, StudyPreset]] = {
     "validation": StudyPreset(),
     "held-out": StudyPreset(),
     "thin": StudyPreset(pixel_mm=(0.35, 0.55), slice_mm=(0.6, 1.0)),
-    "sample": StudyPreset(pixel_mm=(0.8, 0.8), slice_mm=(1.5, 1.5), field_mm=(165.0, 165.0)),
+    "sample": StudyPreset(
+        pixel_mm=(0.7, 0.7), slice_mm=(1.2, 1.2), field_mm=(150.0, 150.0), families=SECOND
+    ),
     "tiny": StudyPreset(
         pixel_mm=(3.0, 4.0),
         slice_mm=(3.0, 4.0),

@@ -15,11 +15,13 @@ from torch.nn import functional
 from cspine_zoo.training.loop import Batch, Run, write_weights
 from cspine_zoo.training.recipes import LocalizerPreset
 from cspine_zoo.training.records import Vertebrae
-from cspine_zoo.training.sigmoid_loss import sigmoid_loss
 from cspine_zoo.training.slice_batches import FULL_CELL, SliceBatches, loader_processes, slice_steps
 from cspine_zoo.training.task import Task, fitted, schedule_of, untrained
 
 _ENCODER: Final = "network.encoder."
+
+_FRACTURED_PIXEL_WEIGHT: Final = 5.0
+"""As much as the cells of the maps that teach slice encoders."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class LocalizerTask(Task):
     Attributes:
         preset: of the row.
         cache: of the crops.
-        encoder: weights of a classifier's slice encoder whose inner stages to begin from.
+        encoder: weights of a classifier's slice encoder; its inner stages are the localizer's, and
+            do not learn: maps of the same fractures have taught them already.
     """
 
     preset: LocalizerPreset
@@ -50,7 +53,7 @@ def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
     if task.start is not None:
         network.load_state_dict(task.start)
     if task.encoder is not None:
-        begin_from(network, task.encoder)
+        stand_on(network, task.encoder)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = schedule_of(preset, steps, preset.learning_rate, warm_up=preset.warm_up)
     run = Run(fabric, network, schedule, task.out)
@@ -60,21 +63,30 @@ def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
         write_weights(run.result().state_dict(), task.result)
 
 
-def begin_from(localizer: nn.Module, encoder: Mapping[str, Tensor]) -> None:
-    """Fill a localizer's encoder from a slice encoder, which may have further stages than it."""
+def stand_on(localizer: nn.Module, encoder: Mapping[str, Tensor]) -> None:
+    """Give a localizer the inner stages of a slice encoder, which do not learn any more."""
     localizer.load_state_dict(
         {
             name: encoder[name.removeprefix(_ENCODER)] if name.startswith(_ENCODER) else tensor
             for name, tensor in localizer.state_dict().items()
         }
     )
+    stages = localizer.get_submodule(_ENCODER.rstrip("."))
+    stages.requires_grad_(False)
+    stages.register_forward_pre_hook(_as_it_was)
+
+
+def _as_it_was(stages: nn.Module, _inputs: object) -> None:
+    """Normalise by what the stages have learned, not by the batch, in training too."""
+    stages.eval()
 
 
 def region_loss(localizer: nn.Module, batch: Batch) -> Tensor:
-    """Loss of every pixel against the cells of the fracture maps, with soft edges.
+    """Cross entropy of every pixel against the cells of the fracture maps, with soft edges.
 
     A map's cell counts as fractured in full long before the thin line of a fracture fills it: the
-    network is to mark regions.
+    network is to mark regions. There is no term of overlap: where a fracture is seldom plain, that
+    rewards one heat all over whatever may be one, and heats no longer rank.
     """
     images, _, maps = batch
     logits = localizer(images.contiguous(memory_format=torch.channels_last)[:, None])
@@ -84,4 +96,5 @@ def region_loss(localizer: nn.Module, batch: Batch) -> Tensor:
         mode="bilinear",
         align_corners=False,
     )
-    return sigmoid_loss(logits, truth, torch.ones_like(truth, dtype=torch.bool))
+    weight = torch.tensor(_FRACTURED_PIXEL_WEIGHT, device=logits.device)
+    return functional.binary_cross_entropy_with_logits(logits, truth, pos_weight=weight)

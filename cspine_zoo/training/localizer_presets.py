@@ -30,14 +30,15 @@ def _unet(name: str, backbone: str, widths: Sequence[int], **recipe: Any) -> Loc
 
 
 LOCALIZERS: Final = (
-    # On the inner stages of the encoder that the light classifiers share, and may start from it:
-    # few weights of its own, so that it fits into the package beside them.
+    # On the inner stages of the encoder that the light classifiers share, which learn nothing more
+    # where it starts from one: few weights of its own, to fit into the package beside theirs.
     _unet(
         "loc-unet-lite0",
         str(_CLASSIFIER.arguments["backbone"]),
         (16, 16, 8, 8),
         shards=_CLASSIFIER.shards,
-        passes=3,
+        passes=2,
+        learning_rate=3e-3,
     ),
     _unet("loc-unet-effb0", "tf_efficientnet_b0", (256, 128, 64, 32, 16)),
 )

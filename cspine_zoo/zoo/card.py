@@ -99,19 +99,20 @@ def _use(entry: ManifestEntry) -> str:
 
 
 def _metrics(metrics: tuple[Metric, ...]) -> str:
+    """A table for each data set, below what it is and the command that measured."""
     if not metrics:
         return "None has been measured."
-    rows = (
-        (
-            metric.dataset,
-            metric.name,
-            f"{metric.value:.4g}",
-            _interval(metric.ci95),
-            f"`{metric.command}`",
-        )
-        for metric in metrics
+    origins = dict.fromkeys((metric.dataset, metric.command) for metric in metrics)
+    return "\n\n".join(
+        f"On {dataset}, by `{command}`:\n\n"
+        + _measured(each for each in metrics if (each.dataset, each.command) == (dataset, command))
+        for dataset, command in origins
     )
-    return _table(("data set", "metric", "value", "95 % interval", "command"), rows)
+
+
+def _measured(metrics: Iterable[Metric]) -> str:
+    rows = ((metric.name, f"{metric.value:.4g}", _interval(metric.ci95)) for metric in metrics)
+    return _table(("metric", "value", "95 % interval"), rows)
 
 
 def _interval(ci95: tuple[float, float] | None) -> str:

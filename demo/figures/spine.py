@@ -32,7 +32,8 @@ _TRUTH_HEAD: Final = {
     "font": {"size": 12},
 }
 
-_BAR_PX: Final = 13
+_ROW_PX: Final = 39
+"""Of a row's bars together: with more than three variants they get thinner, down to 10 px."""
 _BARS_MM: Final = PITCH_MM - 1.5
 _TOP_PX: Final = 26
 _PATIENT_ROW_PX: Final = 26
@@ -79,8 +80,9 @@ def spine_figure(content: SpineContent) -> go.Figure:
     as ``customdata``.
     """
     models = content.comparison.models()
-    patient_px = _PATIENT_ROW_PX + _BAR_PX * len(models)
-    spine_px = content.layout.height_mm * max(3.5, _BAR_PX * len(models) / _BARS_MM)
+    bars_px = len(models) * min(13, max(10, _ROW_PX // len(models)))
+    patient_px = _PATIENT_ROW_PX + bars_px
+    spine_px = content.layout.height_mm * max(3.5, bars_px / _BARS_MM)
     height = spine_px + patient_px + _TOP_PX
     split = patient_px / (patient_px + spine_px)
     figure = go.Figure()

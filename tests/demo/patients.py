@@ -29,11 +29,11 @@ APART_MM: Final = 1000.0
 """From one study to the next, along the patient."""
 
 
-SHAPE: Final = (960, 840, 32)
-"""Voxels of the first study: 52 MB of int16."""
+SHAPE: Final = (840, 840, 40)
+"""Voxels of the first study: 56 MB of int16."""
 
-_LOW: Final = (60, 34, 28)
-_SIZE: Final = (120, 120, 32)
+_LOW: Final = (62, 23, 32)
+_SIZE: Final = (120, 120, 40)
 """Part of the sample with C4 to C6 and a little around them, so that a run takes seconds."""
 
 

@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def necks(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Ten studies of 52 MB."""
+    """Ten studies of 56 MB."""
     return write_necks(tmp_path_factory.mktemp("necks"), N_VISITORS)
 
 
@@ -173,12 +173,12 @@ def test_deleting_takes_the_study_from_everyone_who_had_the_link(
 ) -> None:
     owner = with_own_study(server, necks[0])
     guest = Visitor(server.address, owner.query)
-    assert "960 × 840 × 32" in guest.text
+    assert "840 × 840 × 40" in guest.text
     stranger = with_study(server)
-    assert "960 × 840 × 32" not in stranger.text
+    assert "840 × 840 × 40" not in stranger.text
     owner.press("Delete now")
     guest.refresh()
-    assert "960 × 840 × 32" not in guest.text
+    assert "840 × 840 × 40" not in guest.text
     assert "not held here any more" in guest.text
     for one in (owner, guest, stranger):
         one.close()
@@ -208,7 +208,7 @@ def test_an_upload_cut_in_the_middle_leaves_nothing_and_the_next_works(
     text = visitor.until(lambda text: "That did not work" in text)
     assert "What to do:" in text
     visitor.upload(necks[0])
-    visitor.until(lambda text: "960 × 840 × 32" in text)
+    visitor.until(lambda text: "840 × 840 × 40" in text)
     assert [path for path in server.temporary.rglob("*") if path.is_file()] == []
     visitor.close()
 
