@@ -1,4 +1,4 @@
-"""One scan and eleven changed copies of it: which levels are named, which are called broken.
+"""One scan and eleven changed copies of it: which levels are named, which are called broken, where.
 
 ``python -m benchmarks.copies SCAN LEVELS`` takes a study without fractures and a JSON file with
 ``{"body_centre_mm": {"C1": [x, y, z], ...}}``, centres of vertebral bodies in RAS+ mm. A level is
@@ -137,11 +137,22 @@ def strays(labels: cz.LabelMap) -> list[str]:
     return found
 
 
-def report(copy: Copy, centres: Centres, models: Sequence[str], segmenter: str) -> tuple[int, int]:
+@dataclass(frozen=True)
+class Zoo:
+    """Names or files of the models that are asked; no localizer finds nothing."""
+
+    classifiers: Sequence[str]
+    segmenter: str
+    localizer: str | None
+
+
+def report(copy: Copy, centres: Centres, zoo: Zoo) -> tuple[int, int]:
     """Print what becomes of one copy; levels at their place, and levels in view."""
     here = copy.centres(centres)
     try:
-        found = cz.compare(copy.ct, models, segmenter=segmenter)
+        found = cz.compare(
+            copy.ct, zoo.classifiers, segmenter=zoo.segmenter, localizer=zoo.localizer
+        )
     except cz.StudyRejected as refusal:
         print(f"{copy.name}: refused, {refusal.code}", flush=True)
         return 0, len(here)
@@ -158,6 +169,11 @@ def report(copy: Copy, centres: Centres, models: Sequence[str], segmenter: str) 
             if v.probability is not None and v.probability >= v.threshold
         }
         print(f"  {one.model}: patient {_verdict(one)}, {called}")
+    if zoo.localizer is not None:
+        named = [
+            f"{finding.level} {finding.score:.2f}" for finding in found.predictions[0].findings
+        ]
+        print(f"  {Path(zoo.localizer).stem}: {named}")
     return len(here) - len(wrong), len(here)
 
 
@@ -175,14 +191,13 @@ def main() -> None:
     parser.add_argument("levels", type=Path, help="JSON with body_centre_mm")
     parser.add_argument("--segmenter", default=DEFAULT_SEGMENTER)
     parser.add_argument("--models", nargs="+", help="classifiers; default: those bundled")
+    parser.add_argument("--localizer", help="whose findings to list")
     asked = parser.parse_args()
     bundled = [row.name for row in cz.list_models("cls-*") if row.available == "bundled"]
     told = json.loads(asked.levels.read_text())["body_centre_mm"]
     centres = {level: np.array(centre, dtype=np.float64) for level, centre in told.items()}
-    counts = [
-        report(copy, centres, asked.models or bundled, asked.segmenter)
-        for copy in copies_of(cz.read_ct(asked.scan))
-    ]
+    zoo = Zoo(asked.models or bundled, asked.segmenter, asked.localizer)
+    counts = [report(copy, centres, zoo) for copy in copies_of(cz.read_ct(asked.scan))]
     right, there = np.sum(counts, axis=0)
     print(f"{right} of {there} levels at their place")
 

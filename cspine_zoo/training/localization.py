@@ -85,8 +85,7 @@ def region_loss(localizer: nn.Module, batch: Batch) -> Tensor:
     """Cross entropy of every pixel against the cells of the fracture maps, with soft edges.
 
     A map's cell counts as fractured in full long before the thin line of a fracture fills it: the
-    network is to mark regions. There is no term of overlap: where a fracture is seldom plain, that
-    rewards one heat all over whatever may be one, and heats no longer rank.
+    network is to mark regions.
     """
     images, _, maps = batch
     logits = localizer(images.contiguous(memory_format=torch.channels_last)[:, None])

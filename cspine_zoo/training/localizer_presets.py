@@ -37,7 +37,7 @@ LOCALIZERS: Final = (
         str(_CLASSIFIER.arguments["backbone"]),
         (16, 16, 8, 8),
         shards=_CLASSIFIER.shards,
-        passes=2,
+        passes=1,
         learning_rate=3e-3,
     ),
     _unet("loc-unet-effb0", "tf_efficientnet_b0", (256, 128, 64, 32, 16)),

@@ -13,6 +13,9 @@ from cspine_zoo.zoo.sources import HUB, address
 
 _SPDX: Final = re.compile(r"[a-z0-9.+-]+")
 
+_CLASSIFIER: Final = "cls-cnn-lite0"
+"""Beside which a card shows a localizer at work; any other does as well."""
+
 
 def card(entry: ManifestEntry) -> str:
     """The model card of a row as Markdown, its limitations first."""
@@ -92,9 +95,12 @@ def _use(entry: ManifestEntry) -> str:
             "Not yet: without weights there is nothing to run. A file that `cspine-zoo train` or "
             "`cspine-zoo convert` has written is used by its path in place of the name."
         )
-    call = f'cz.predict(cz.read_ct("study.zip"), "{entry.name}")'
-    if entry.task == "vertebra-segmentation":
-        call = f'cz.segment(cz.read_ct("study.zip"), "{entry.name}")'
+    study = 'cz.read_ct("study.zip")'
+    calls = {
+        "vertebra-segmentation": f'cz.segment({study}, "{entry.name}")',
+        "fracture-localization": f'cz.predict({study}, "{_CLASSIFIER}", localizer="{entry.name}")',
+    }
+    call = calls.get(entry.task, f'cz.predict({study}, "{entry.name}")')
     return f"```python\nimport cspine_zoo as cz\n\nresult = {call}\n```"
 
 

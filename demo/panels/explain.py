@@ -39,7 +39,7 @@ def show_findings(comparison: cz.Comparison) -> None:
     first = comparison.predictions[0]
     if first.localizer is None:
         return
-    _show_ramp("fracture", f"probability of a fracture at this place, by {first.localizer}")
+    _show_ramp("fracture", f"score of a fracture here by {first.localizer}, not calibrated")
     if not first.findings:
         st.caption(f"{first.localizer} found no region at or over its threshold.")
         return

@@ -179,6 +179,7 @@ def test_a_real_untrained_localizer_runs(straight: CTVolume) -> None:
     model = localizer(network, architecture=Architecture("crop-localizer", arguments))
     heat = localized(straight, LABELS, model).heat
     assert all(0 <= h.probabilities.min() <= h.probabilities.max() <= 1 for h in heat)
+    assert all(h.probabilities.mean() < 0.1 for h in heat)  # a fracture is rare before any lesson
 
 
 def test_wrong_localizers_are_refused(straight: CTVolume) -> None:

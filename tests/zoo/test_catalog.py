@@ -132,6 +132,16 @@ def test_a_card_says_its_limitations_first(written: Written, tmp_path: Path) -> 
     assert entry.files[0].sha256 in paths[0].read_text()
 
 
+def test_a_card_shows_the_call_of_its_task() -> None:
+    calls = {
+        "vertebra-segmentation": 'cz.segment(cz.read_ct("study.zip"), "{}")',
+        "fracture-classification": 'cz.predict(cz.read_ct("study.zip"), "{}")',
+        "fracture-localization": 'localizer="{}")',
+    }
+    for entry in read_manifest():
+        assert (calls[entry.task].format(entry.name) in card(entry)) == bool(entry.files)
+
+
 def test_the_cards_in_the_documentation_are_the_rows() -> None:
     for entry in read_manifest():
         assert (CARDS / f"{entry.name}.md").read_text(encoding="utf-8") == card(entry)
