@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -52,6 +53,9 @@ SLICES = 8
 
 ENOUGH_SECONDS, MOST_RUNS = 10.0, 4
 """A run is repeated until it has had this much."""
+
+CLASSIFIER = "cls-cnn-lite0"
+"""Beside which localizers run."""
 
 HEAD = (
     "row",
@@ -228,12 +232,18 @@ def on_the_sample(model: ZooModel) -> float:
         volume = torch.from_numpy(np.ascontiguousarray(windowed))[None, None]
         exact, rough = (probabilities(model, volume, p) for p in ("float32", "bfloat16"))
         return float((exact - rough).abs().max())
-    answers = []
-    for precision in ("float32", "bfloat16"):
-        one = cz.predict(ct, model, precision=precision).predictions[0]
-        scores = [vertebra.probability for vertebra in one.vertebrae]
-        answers.append([score for score in (one.patient_overall, *scores) if score is not None])
-    return float(np.abs(np.subtract(answers[0], answers[1])).max())
+    exactly, roughly = (answers(ct, model, p) for p in ("float32", "bfloat16"))
+    return max(float(np.abs(a - b).max()) for a, b in zip(exactly, roughly, strict=True))
+
+
+def answers(ct: cz.CTVolume, model: ZooModel, precision: str) -> list[NDArray[Any]]:
+    """Probabilities of a classifier, or heats of a localizer beside a classifier."""
+    if model.entry.task == "fracture-localization":
+        seen = cz.predict(ct, CLASSIFIER, localizer=model, precision=precision)
+        return [heat.probabilities for heat in seen.heat]
+    one = cz.predict(ct, model, precision=precision).predictions[0]
+    scores = (one.patient_overall, *(vertebra.probability for vertebra in one.vertebrae))
+    return [np.array(score) for score in scores if score is not None]
 
 
 def in_own_process(name: str, options: argparse.Namespace) -> Cost | str:

@@ -17,7 +17,7 @@ from cspine_zoo.evaluation.findings import FindingScore, score_findings, true_fr
 from cspine_zoo.inference.classify import Crops
 from cspine_zoo.inference.loading import ModelLike, find_model
 from cspine_zoo.inference.localize import localize, regions
-from cspine_zoo.inference.precision import resolve_precision
+from cspine_zoo.inference.precision import FLOAT32, resolve_precision
 from cspine_zoo.inference.segment import DEFAULT_SEGMENTER, segment_with
 from cspine_zoo.rsna.layout import StudyRow
 from cspine_zoo.zoo.model import ZooModel
@@ -119,7 +119,7 @@ def _judged(
             fractures = true_fractures(row, ct.geometry)
             if fractures is None:
                 continue
-            found = segment_with(ct, vertebrae, settled)
+            found = segment_with(ct, vertebrae, FLOAT32)
         except StudyRejected as error:
             _log.warning("%s: [%s] %s", row.uid, error.code, error.reason)
             continue

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from cspine_zoo.errors import UsageError
 
+AUTO: Final = "auto"
 FLOAT32: Final = "float32"
 BFLOAT16: Final = "bfloat16"
-PRECISIONS: Final = ("auto", FLOAT32, BFLOAT16)
+PRECISIONS: Final = (AUTO, FLOAT32, BFLOAT16)
 
 _FAST_BFLOAT16_FLAGS: Final = frozenset({"amx_bf16", "avx512_bf16"})
 """x86 flags of processors that multiply bfloat16 in hardware; elsewhere it is emulated, and
@@ -34,7 +35,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
             f"There is no precision {precision!r}.",
             hint=f"Known: {', '.join(PRECISIONS)}.",
         )
-    if precision != "auto":
+    if precision != AUTO:
         return precision
     if device.type == "cuda":
         return BFLOAT16 if torch.cuda.is_bf16_supported(including_emulation=False) else FLOAT32

@@ -19,7 +19,7 @@ from cspine_zoo.inference.decide import decide
 from cspine_zoo.inference.extent import LevelExtent, level_extents
 from cspine_zoo.inference.loading import ModelLike, Progress, find_model, network_of
 from cspine_zoo.inference.naming import name_levels, no_cervical_spine
-from cspine_zoo.inference.precision import resolve_precision
+from cspine_zoo.inference.precision import AUTO, FLOAT32, resolve_precision
 from cspine_zoo.inference.upsample import to_study_grid
 from cspine_zoo.models.segmenter import Segmenter
 from cspine_zoo.preprocess.resample import resample
@@ -72,7 +72,9 @@ def segment(
         ct: from ``read_ct``.
         segmenter: name, ``.safetensors`` path or loaded model.
         device: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
-        precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
+        precision: ``"auto"``, which is ``"float32"`` here, or ``"bfloat16"``. A voxel that flips
+            at the tip of a vertebra moves what classifiers see of it: all but this function
+            take masks in float32, whatever precision they are asked for.
         progress: told stage and share done.
 
     Raises:
@@ -82,7 +84,8 @@ def segment(
     """
     check_volume(ct)
     model = find_model(segmenter, "vertebra-segmentation", device)
-    return segment_with(ct, model, resolve_precision(precision, model.device), progress)
+    settled = resolve_precision(FLOAT32 if precision == AUTO else precision, model.device)
+    return segment_with(ct, model, settled, progress)
 
 
 def segment_with(

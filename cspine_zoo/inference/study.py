@@ -11,7 +11,7 @@ from cspine_zoo.ct.volume import CTVolume
 from cspine_zoo.inference.classify import Crops, classify
 from cspine_zoo.inference.loading import ModelLike, Progress, find_model
 from cspine_zoo.inference.localize import NO_LOCALIZATION, Localization, localize
-from cspine_zoo.inference.precision import resolve_precision
+from cspine_zoo.inference.precision import FLOAT32, resolve_precision
 from cspine_zoo.inference.segment import Segmentation, check_volume, segment_with
 from cspine_zoo.results import (
     LabelMap,
@@ -60,9 +60,8 @@ def run_study(
         else find_model(options.localizer, "fracture-localization", options.device)
     )
     model = find_model(segmenter, "vertebra-segmentation", options.device)
-    segmentation = segment_with(
-        ct, model, resolve_precision(options.precision, model.device), options.progress
-    )
+    resolve_precision(options.precision, model.device)  # before minutes of work
+    segmentation = segment_with(ct, model, FLOAT32, options.progress)
     crops = Crops(ct, segmentation.label_map)
     found = _Found(ct, segmentation, crops, _localized(localizer, segmentation, crops, options))
     predictions = tuple(

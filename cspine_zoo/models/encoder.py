@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from torch import Tensor, nn
 
+from cspine_zoo.models.float32 import first_stages_in_float32
 from cspine_zoo.models.timm_import import create_backbone
 
 _CELLS: Final = "cells"
@@ -42,6 +43,7 @@ class SliceEncoder(nn.Module):
             num_classes=0,
             global_pool="" if pool == _CELLS else pool,
         )
+        first_stages_in_float32(self.backbone)
         width = int(self.backbone.num_features)
         self.cells = pool == _CELLS
         self.project: nn.Module = nn.Identity()

@@ -7,6 +7,7 @@ from typing import Final, cast
 from torch import Tensor, nn
 
 from cspine_zoo.models.encoder import SliceEncoder
+from cspine_zoo.models.float32 import in_float32
 from cspine_zoo.models.heads import head_of
 from cspine_zoo.models.outputs import ClassifierOutput
 from cspine_zoo.models.pooling import pooling_of
@@ -75,6 +76,7 @@ class SliceClassifier(nn.Module):
         """Score vertebrae (N, S, C, H, W)."""
         return self.score(self.encoder(slices))
 
+    @in_float32
     def score(self, features: Tensor) -> ClassifierOutput:
         """Score vertebrae from their encoder features (N, S, F)."""
         return self.judge(self.sequence(self.feature_dropout(features)))

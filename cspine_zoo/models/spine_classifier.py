@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from cspine_zoo.models.float32 import in_float32
 from cspine_zoo.models.heads import head_of
 from cspine_zoo.models.outputs import ClassifierOutput
 from cspine_zoo.models.sequence import RecurrentSequence
@@ -81,6 +82,7 @@ class SpineClassifier(SliceClassifier):
         features = found.new_zeros(len(vertebrae), *found.shape[1:]).index_copy(0, there, found)
         return self.score(features.unflatten(0, slices.shape[:2]), present)
 
+    @in_float32
     def score(self, features: Tensor, present: Tensor | None = None) -> ClassifierOutput:
         """Score spines from their encoder features (N, L, S, F); ``present`` as in ``forward``."""
         shape = features.shape[:3]

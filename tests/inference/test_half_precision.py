@@ -1,0 +1,42 @@
+"""What bfloat16 costs, with the weights that come with the package."""
+
+import numpy as np
+import pytest
+
+import cspine_zoo as cz
+
+CLASSIFIERS = [row.name for row in cz.list_models("cls-*") if row.available == "bundled"]
+
+
+@pytest.fixture(scope="module")
+def both() -> tuple[cz.Comparison, cz.Comparison]:
+    ct = cz.read_ct(cz.sample_studies()[0].path)
+    models = [cz.load_model(name, "cpu") for name in CLASSIFIERS]
+    exact, rough = (cz.compare(ct, models, precision=p) for p in ("float32", "bfloat16"))
+    return exact, rough
+
+
+def test_no_probability_moves_by_a_hundredth(both: tuple[cz.Comparison, cz.Comparison]) -> None:
+    for exact, rough in zip(both[0].predictions, both[1].predictions, strict=True):
+        assert (exact.precision, rough.precision) == ("float32", "bfloat16")
+        one, other = (
+            np.array([p.patient_overall, *(v.probability for v in p.vertebrae)], dtype=float)
+            for p in (exact, rough)
+        )
+        assert not np.array_equal(one, other), exact.model  # it was another arithmetic
+        np.testing.assert_allclose(other, one, atol=0.01, err_msg=exact.model)
+
+
+def test_masks_do_not_depend_on_it(both: tuple[cz.Comparison, cz.Comparison]) -> None:
+    exact, rough = (comparison.label_map for comparison in both)
+    assert exact is not None
+    assert rough is not None
+    np.testing.assert_array_equal(exact.labels, rough.labels)
+
+
+def test_segmenting_alone_is_exact_unless_asked_otherwise() -> None:
+    ct = cz.read_ct(cz.sample_studies()[0].path)
+    assert cz.segment(ct, device="cpu").precision == "float32"
+    assert cz.segment(ct, device="cpu", precision="bfloat16").precision == "bfloat16"
+    with pytest.raises(cz.UsageError):
+        cz.segment(ct, device="cpu", precision="half")
