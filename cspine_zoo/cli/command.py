@@ -67,7 +67,7 @@ def add_device(parser: ArgumentParser) -> None:
         "--precision",
         default="auto",
         choices=("auto", "float32", "bfloat16"),
-        help="arithmetic of the networks (default: %(default)s)",
+        help="arithmetic of classifiers and localizers (default: %(default)s)",
     )
 
 

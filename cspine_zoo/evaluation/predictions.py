@@ -25,6 +25,9 @@ from cspine_zoo.zoo.locate import find_entry, is_path
 from cspine_zoo.zoo.manifest import ManifestEntry
 from cspine_zoo.zoo.model import ZooModel
 
+_ARITHMETIC: Final = "masks, first stages and heads in float32"
+"""How networks are run; another text makes the records of earlier ways void."""
+
 _UNEXPECTED: Final = "unexpected_error"
 
 _log = logging.getLogger(__name__)
@@ -51,7 +54,7 @@ class Runner:
     def identity(self) -> str:
         """Stands for everything that changes an answer beside the classifier and segmenter."""
         localizer = () if self.localizer is None else _row_and_content(self.localizer)
-        return f"{self.precision} {localizer}" if localizer else self.precision
+        return f"{self.precision}, {_ARITHMETIC} {localizer}"
 
 
 @dataclass(frozen=True)

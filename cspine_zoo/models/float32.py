@@ -1,14 +1,14 @@
 """Parts of networks that compute in float32 whatever the rest does: the first and the last.
 
 Of the work they are little, of the rounding most. Measured with the four light classifiers on 25
-synthetic studies and a real one, masks alike: in bfloat16 throughout a probability moved by up to
-0.021, with the first stages in float32 by 0.0089, with what reads the features too by 0.005.
+synthetic studies and a real one, with the same masks: in bfloat16 throughout a probability moved by
+up to 0.021, with the first stages in float32 by 0.0089, with what reads the features too by 0.005.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import MethodType
+from functools import partial
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 import torch
@@ -24,14 +24,14 @@ nothing to gain."""
 
 
 def first_stages_in_float32(backbone: Any) -> None:
-    """Let a timm backbone's first stages ignore autocast once it is trained; in place.
+    """Let the layers of a timm backbone's first stages ignore autocast when it is not training.
 
-    What is rounded first passes through every layer behind it. Training has rounding of its own
-    to choose, and noise that is larger.
+    In place. What is rounded first passes through every layer behind it. Training has rounding of
+    its own to choose, and noise that is larger.
     """
     for module in _first_stages(backbone):
         if isinstance(module, nn.Conv2d | nn.Linear):
-            module.forward = MethodType(_in_float32, module)  # type: ignore[method-assign]
+            module.forward = partial(_in_float32, module)  # type: ignore[method-assign]
 
 
 def in_float32(
@@ -51,13 +51,12 @@ def in_float32(
 
 def _first_stages(backbone: Any) -> Iterator[nn.Module]:
     """Modules in their order, to the end of the last stage of a fine stride."""
-    fine = [s["module"] for s in backbone.feature_info if s["reduction"] <= _FINE_STRIDE]
+    stages = getattr(backbone, "feature_info", ())
+    fine = [s["module"] for s in stages if s["reduction"] <= _FINE_STRIDE]
     modules = dict(backbone.named_modules())
     inside = [name for name in modules if any(_holds(stage, name) for stage in fine)]
-    for name, module in modules.items():
-        yield module
-        if name == inside[-1]:
-            return
+    last = list(modules).index(inside[-1]) if inside else -1  # some begin with coarse patches
+    yield from list(modules.values())[: last + 1]
 
 
 def _holds(stage: str, name: str) -> bool:

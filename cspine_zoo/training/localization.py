@@ -31,8 +31,7 @@ class LocalizerTask(Task):
     Attributes:
         preset: of the row.
         cache: of the crops.
-        encoder: weights of a classifier's slice encoder; its inner stages are the localizer's, and
-            do not learn: maps of the same fractures have taught them already.
+        encoder: weights of a classifier's slice encoder, whose inner stages to begin from.
     """
 
     preset: LocalizerPreset
@@ -53,7 +52,10 @@ def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
     if task.start is not None:
         network.load_state_dict(task.start)
     if task.encoder is not None:
-        stand_on(network, task.encoder)
+        begin_from(network, task.encoder)
+    begun = task.start is not None or task.encoder is not None
+    if begun and not preset.encoder_learns:
+        hold(network.get_submodule(_ENCODER.rstrip(".")))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     schedule = schedule_of(preset, steps, preset.learning_rate, warm_up=preset.warm_up)
     run = Run(fabric, network, schedule, task.out)
@@ -63,15 +65,18 @@ def train_localizer(fabric: Fabric, task: LocalizerTask) -> None:
         write_weights(run.result().state_dict(), task.result)
 
 
-def stand_on(localizer: nn.Module, encoder: Mapping[str, Tensor]) -> None:
-    """Give a localizer the inner stages of a slice encoder, which do not learn any more."""
+def begin_from(localizer: nn.Module, encoder: Mapping[str, Tensor]) -> None:
+    """Fill a localizer's encoder from a slice encoder, which may have further stages than it."""
     localizer.load_state_dict(
         {
             name: encoder[name.removeprefix(_ENCODER)] if name.startswith(_ENCODER) else tensor
             for name, tensor in localizer.state_dict().items()
         }
     )
-    stages = localizer.get_submodule(_ENCODER.rstrip("."))
+
+
+def hold(stages: nn.Module) -> None:
+    """Keep a part of a network as it is while the rest learns."""
     stages.requires_grad_(False)
     stages.register_forward_pre_hook(_as_it_was)
 

@@ -39,6 +39,7 @@ LOCALIZERS: Final = (
         shards=_CLASSIFIER.shards,
         passes=1,
         learning_rate=3e-3,
+        encoder_learns=False,
     ),
     _unet("loc-unet-effb0", "tf_efficientnet_b0", (256, 128, 64, 32, 16)),
 )

@@ -119,11 +119,13 @@ class LocalizerPreset(CropPreset):
         passes: epochs over the fractured slices and as many others.
         learning_rate: peak, after the warm-up, falling to 0 on a cosine.
         warm_up: share of the steps.
+        encoder_learns: also where it begins from trained weights; from random ones it always does.
     """
 
     passes: int = 12
     learning_rate: float = 1e-3
     warm_up: float = 1 / 15
+    encoder_learns: bool = True
 
 
 @dataclass(frozen=True)

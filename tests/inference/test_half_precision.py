@@ -23,6 +23,7 @@ def test_no_probability_moves_by_a_hundredth(both: tuple[cz.Comparison, cz.Compa
             np.array([p.patient_overall, *(v.probability for v in p.vertebrae)], dtype=float)
             for p in (exact, rough)
         )
+        assert np.isfinite(one).all()
         assert not np.array_equal(one, other), exact.model  # it was another arithmetic
         np.testing.assert_allclose(other, one, atol=0.01, err_msg=exact.model)
 

@@ -1,5 +1,8 @@
 """Which parts of a classifier ignore autocast."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 
@@ -34,6 +37,30 @@ def test_the_first_stages_are_exact_and_the_others_are_not(backbone: str) -> Non
     if backbone != "convnext_atto":  # its layer norms are float32 everywhere
         assert kinds[-1] == torch.bfloat16
         assert set(_kinds(backbone, training=True)) == {torch.bfloat16}
+
+
+def test_copies_compute_with_their_own_weights() -> None:
+    network = SliceClassifier(
+        backbone="resnet18", in_channels=4, features=8, sequence=None, hidden=4, pooling="mean"
+    ).eval()
+    images = torch.randn(1, 2, 4, 64, 64)
+    before = network(images).logit
+    for again in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        torch.testing.assert_close(again(images).logit, before)
+        torch.nn.init.zeros_(again.encoder.backbone.conv1.weight)
+        assert not torch.allclose(again(images).logit, before)
+    torch.testing.assert_close(network(images).logit, before)
+
+
+def test_a_backbone_without_fine_stages_has_none() -> None:
+    SliceClassifier(
+        backbone="vit_tiny_patch16_224",
+        in_channels=4,
+        features=8,
+        sequence=None,
+        hidden=4,
+        pooling="mean",
+    )
 
 
 def _info(backbone: str) -> list[dict[str, int]]:

@@ -16,8 +16,8 @@ from cspine_zoo.training.classifier_presets import LIGHT
 from cspine_zoo.training.devices import Devices
 from cspine_zoo.training.localization import (
     LocalizerTask,
+    begin_from,
     region_loss,
-    stand_on,
     train_localizer,
 )
 from cspine_zoo.training.localizer_presets import LOCALIZERS
@@ -100,7 +100,7 @@ def test_a_localizer_stands_on_the_inner_stages_of_a_classifier(tmp_path: Path) 
     assert "the slice encoder of cls-cnn-lite0" in start.text
     network = untrained(TINY)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    stand_on(network, start.encoder())
+    begin_from(network, start.encoder())
     known = classifier.encoder.state_dict()
     prefix = "network.encoder."
     for name, tensor in network.state_dict().items():
@@ -111,25 +111,22 @@ def test_a_localizer_stands_on_the_inner_stages_of_a_classifier(tmp_path: Path) 
     assert caught.value.code == "other_architecture"
 
 
-def test_the_stages_that_it_stands_on_stay_as_they_were(tmp_path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_stages_that_it_stands_on_stay_as_they_were(tmp_path: Path, whole: bool) -> None:
     write_shard(tmp_path / "shard-00000", records(8))
-    network = untrained(TINY)
-    prefix = "network.encoder."
-    stages = {
-        name.removeprefix(prefix): torch.rand_like(tensor) if tensor.is_floating_point() else tensor
-        for name, tensor in network.state_dict().items()
-        if name.startswith(prefix)
+    known = {
+        name: torch.rand_like(tensor) if tensor.is_floating_point() else tensor
+        for name, tensor in untrained(TINY).state_dict().items()
     }
-    task = LocalizerTask(
-        replace(TINY, passes=2), tmp_path, out=tmp_path / "run", encoder=stages, workers=0
-    )
+    prefix = "network.encoder."
+    stages = {k.removeprefix(prefix): v for k, v in known.items() if k.startswith(prefix)}
+    task = LocalizerTask(replace(TINY, passes=2), tmp_path, out=tmp_path / "run", workers=0)
+    task = replace(task, start=known) if whole else replace(task, encoder=stages)
     CPU.run(train_localizer, task)
     learned = torch.load(task.result, weights_only=True)
     for name, tensor in stages.items():  # running means among them
         assert torch.equal(learned[prefix + name], tensor), name
-    assert not torch.equal(
-        learned["network.head.weight"], network.state_dict()["network.head.weight"]
-    )
+    assert not torch.equal(learned["network.head.weight"], known["network.head.weight"])
 
 
 @pytest.mark.slow
