@@ -295,8 +295,8 @@ def test_the_walk_with_a_real_study(browser: Any, address: str) -> None:
     report = tab.download("HTML report")
     assert all(name in report for name in _here())
     tab.page.get_by_role("button", name="Delete now").click()
-    tab.page.locator("input[type=file]").wait_for(state="attached")
-    assert tab.plot("spine").count() == 0
+    tab.plot("spine").wait_for(state="detached", timeout=STEP_MS)
+    assert tab.page.locator("input[type=file]").count() == 1
     assert tab.complaints == []
     tab.context.close()
 
