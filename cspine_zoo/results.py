@@ -64,7 +64,7 @@ class Finding:
 
 @dataclass(frozen=True, eq=False)
 class RegionHeat:
-    """How probable a localizer holds a fracture at each point of one vertebra.
+    """A localizer's score of a fracture at each point of one vertebra, not calibrated.
 
     Attributes:
         level: such as ``"C5"``.

@@ -7,6 +7,16 @@ from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.evaluation.records import StudyRecord
 from cspine_zoo.rsna.layout import StudyRow, SyntheticFacts
 
+FACTS = {
+    "anatomy": "boxes",
+    "seed": 1,
+    "conspicuity": None,
+    "displacement_mm": None,
+    "thickness_mm": 2.0,
+    "noise_hu": 0.0,
+}
+"""Of a study of boxes, as ``synthetic.csv`` has them."""
+
 
 def row(
     uid: str, fractured: tuple[str, ...] = (), twin_of: str = "", dprime: float = 0

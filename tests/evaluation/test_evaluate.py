@@ -20,16 +20,8 @@ from cspine_zoo.evaluation.records import StudyRecord, record_path
 from cspine_zoo.rsna.layout import StudyRow, read_layout
 from cspine_zoo.rsna.write import StudyToWrite, write_study
 from cspine_zoo.zoo.model import ZooModel
+from tests.evaluation.made_up import FACTS
 from tests.inference.phantoms import classifier, ct_of, grid, paint, painted_segmenter, spine
-
-FACTS = {
-    "anatomy": "boxes",
-    "seed": 1,
-    "conspicuity": None,
-    "displacement_mm": None,
-    "thickness_mm": 2.0,
-    "noise_hu": 0.0,
-}
 
 
 class Neck:

@@ -13,17 +13,10 @@ from cspine_zoo.evaluation.findings import FindingScore
 from cspine_zoo.evaluation.heat_point import best_point, choose_heat
 from cspine_zoo.rsna.write import StudyToWrite, write_study
 from cspine_zoo.zoo.model import ZooModel
+from tests.evaluation.made_up import FACTS
 from tests.inference.phantoms import Block, classifier, grid, paint, painted_segmenter, spine
 from tests.inference.test_localize import MARK, Bright, localizer, marked
 
-FACTS = {
-    "anatomy": "boxes",
-    "seed": 1,
-    "conspicuity": None,
-    "displacement_mm": None,
-    "thickness_mm": 2.0,
-    "noise_hu": 0.0,
-}
 GRID = grid((2.0, 2.0, 2.0))
 LABELS = paint(spine(), GRID)
 C6 = spine()[5]
