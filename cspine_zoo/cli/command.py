@@ -67,7 +67,8 @@ def add_device(parser: ArgumentParser) -> None:
         "--precision",
         default="auto",
         choices=("auto", "float32", "bfloat16"),
-        help="arithmetic of classifiers and localizers (default: %(default)s)",
+        help="arithmetic of classifiers and localizers, and of a mask that is asked for alone;"
+        " masks that others stand on are float32 (default: %(default)s)",
     )
 
 

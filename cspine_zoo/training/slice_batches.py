@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator
+from torch import Generator, Tensor
 
 from cspine_zoo.errors import UsageError
 from cspine_zoo.training.augment import augmented
@@ -48,7 +48,8 @@ class SliceBatches:
 
     Where a fractured vertebra has no twin, a slice without fracture of the same level, of
     another study, stands in. Real studies do not say of every broken vertebra on which slices
-    it shows; slices of which that is not known are not drawn.
+    it shows; slices of which that is not known are not drawn. A slice and its twin are augmented
+    alike, so that what differs between their gradients is the fracture.
 
     Attributes:
         vertebrae: the cache.
@@ -62,27 +63,29 @@ class SliceBatches:
         """Images (B, C, H, W), truth (B,), fracture maps (B, 1, M, M)."""
         generator = _generator(self.preset.seed, step, part, parts)
         count = part_size(self.preset.batch, parts)
-        rows, places = self._choice(count, generator)
+        pairs = max(1, count // 4)
+        rows, places = self._choice(pairs, count - 2 * pairs, generator)
         channels = self.preset.preprocess.channels
         data = self.vertebrae
         images = dequantised(torch.from_numpy(data.slices(rows, places)), channels)
         maps = torch.from_numpy(data.maps(rows, places))[:, None].float() / 255
         truth = torch.from_numpy(data.slice_truth[rows, places]).float()
-        images, maps = augmented(images, maps, generator, channels.index("mask"))
+        images, maps = _alike(images, maps, pairs, generator, channels.index("mask"))
         if self.preset.mixup_alpha > 0:
             return mixed((images, truth, maps), self.preset.mixup_alpha, generator)
         return images, truth, maps
 
     def _choice(
-        self, count: int, generator: Generator
+        self, pairs: int, others: int, generator: Generator
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and places of the fractured slices, of their twins, then of the others."""
         data = self.vertebrae
         positives, known = np.argwhere(data.slice_truth), np.argwhere(data.slice_known)
-        pick = positives[_below(len(positives), max(1, count // 4), generator)]
+        pick = positives[_below(len(positives), pairs, generator)]
         twins = np.stack(
             [self._twin(int(row), int(place), generator) for row, place in pick], axis=0
         )
-        rest = known[_below(len(known), count - 2 * len(pick), generator)]
+        rest = known[_below(len(known), others, generator)]
         chosen = np.concatenate((pick, twins, rest))
         return chosen[:, 0], chosen[:, 1]
 
@@ -98,6 +101,24 @@ class SliceBatches:
         if not len(whole):
             return row, place
         return int(whole[_below(len(whole), 1, generator)[0]]), place
+
+
+def _alike(
+    images: Tensor, maps: Tensor, pairs: int, generator: Generator, mask_channel: int
+) -> tuple[Tensor, Tensor]:
+    """Augmented: the second ``pairs`` of images with the random numbers of the first."""
+    sizes = (pairs, pairs, len(images) - 2 * pairs)
+    made = [
+        augmented(some, places, source, mask_channel)
+        for some, places, source in zip(
+            images.split(sizes),
+            maps.split(sizes),
+            (generator.clone_state(), generator, generator),
+            strict=True,
+        )
+        if len(some)
+    ]
+    return torch.cat([image for image, _ in made]), torch.cat([places for _, places in made])
 
 
 def _generator(seed: int, step: int, part: int, parts: int) -> Generator:
