@@ -67,8 +67,8 @@ def add_device(parser: ArgumentParser) -> None:
         "--precision",
         default="auto",
         choices=("auto", "float32", "bfloat16"),
-        help="arithmetic of classifiers and localizers, and of a mask that is asked for alone;"
-        " masks that others stand on are float32 (default: %(default)s)",
+        help="arithmetic of classifiers, and of a mask that is asked for alone; localizers, and"
+        " masks that others stand on, are float32 (default: %(default)s)",
     )
 
 

@@ -86,11 +86,7 @@ def _with_heat(row: ManifestEntry, options: Namespace) -> ManifestEntry:
     from cspine_zoo.zoo.manifest import OperatingPoint
 
     found = choose_heat(
-        options.data,
-        options.model,
-        segmenter=options.segmenter,
-        device=options.device,
-        precision=options.precision,
+        options.data, options.model, segmenter=options.segmenter, device=options.device
     )
     rule = f"the most fractures named at {MOST_FALSE:g} false finding a study or fewer"
     point = OperatingPoint(found.least_heat, found.least_heat, f"{_dataset(options)}; {rule}")

@@ -17,7 +17,7 @@ from cspine_zoo.evaluation.findings import FindingScore, score_findings, true_fr
 from cspine_zoo.inference.classify import Crops
 from cspine_zoo.inference.loading import ModelLike, find_model
 from cspine_zoo.inference.localize import localize, regions
-from cspine_zoo.inference.precision import FLOAT32, resolve_precision
+from cspine_zoo.inference.precision import FLOAT32
 from cspine_zoo.inference.segment import DEFAULT_SEGMENTER, segment_with
 from cspine_zoo.rsna.layout import StudyRow
 from cspine_zoo.zoo.model import ZooModel
@@ -54,7 +54,6 @@ def choose_heat(
     *,
     segmenter: ModelLike | None = None,
     device: str = "auto",
-    precision: str = "auto",
 ) -> HeatPoint:
     """The heat that names the most fractures at no more than one false finding a study.
 
@@ -66,7 +65,6 @@ def choose_heat(
         model: a localizer.
         segmenter: in place of the localizer's own.
         device: ``"auto"`` or a torch device.
-        precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``.
 
     Raises:
         StudyRejected: ``data`` is not in the layout.
@@ -77,7 +75,7 @@ def choose_heat(
     vertebrae = find_model(
         segmenter or localizer.entry.segmenter or DEFAULT_SEGMENTER, "vertebra-segmentation", device
     )
-    studies = list(_judged(studies_of(data), localizer, vertebrae, precision))
+    studies = list(_judged(studies_of(data), localizer, vertebrae))
     return best_point(studies)
 
 
@@ -109,10 +107,9 @@ def best_point(studies: Sequence[Sequence[FindingScore]]) -> HeatPoint:
 
 
 def _judged(
-    rows: Sequence[StudyRow], localizer: ZooModel, vertebrae: ZooModel, precision: str
+    rows: Sequence[StudyRow], localizer: ZooModel, vertebrae: ZooModel
 ) -> Iterator[list[FindingScore]]:
     name = localizer.entry.name
-    settled = resolve_precision(precision, localizer.device)
     for row in rows:
         try:
             ct = read_ct(row.images)
@@ -124,7 +121,7 @@ def _judged(
             _log.warning("%s: [%s] %s", row.uid, error.code, error.reason)
             continue
         crops = Crops(ct, found.label_map)
-        heat = localize(localizer, found.levels, crops, settled, lambda _: None).heat
+        heat = localize(localizer, found.levels, crops, lambda _: None).heat
         yield [
             score_findings(
                 [

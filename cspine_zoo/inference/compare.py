@@ -32,8 +32,8 @@ def compare(  # noqa: PLR0913 - the contract of the public call; all but two are
         segmenter: shared by all; needed where they were trained with different ones.
         localizer: also finds the regions that look fractured, once for all classifiers.
         device: ``"auto"`` (CUDA, then MPS, then CPU) or a torch device.
-        precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``, of all but the masks: those are
-            taken in float32.
+        precision: ``"auto"``, ``"float32"`` or ``"bfloat16"``, of the classifiers: masks and heat
+            are float32.
         progress: told the stage (``"prepare"``, ``"segment"``, ``"localize"``,
             ``"classify"``) and its share done.
 

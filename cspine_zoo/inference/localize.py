@@ -15,7 +15,7 @@ from scipy import ndimage
 from cspine_zoo.errors import CSpineZooError, ManifestError
 from cspine_zoo.inference.classify import Crops
 from cspine_zoo.inference.extent import LevelExtent
-from cspine_zoo.inference.precision import running, to_input
+from cspine_zoo.inference.precision import FLOAT32, running, to_input
 from cspine_zoo.preprocess.crops import VertebraCrop
 from cspine_zoo.results import Finding, RegionHeat
 from cspine_zoo.zoo.model import ZooModel
@@ -55,16 +55,16 @@ def localize(
     model: ZooModel,
     levels: Sequence[LevelExtent],
     crops: Crops,
-    precision: str,
     progress: Callable[[float], None],
 ) -> Localization:
-    """Find regions that look fractured in every vertebra that was found.
+    """Find regions that look fractured in every vertebra that was found, in float32.
+
+    A region is one from an operating point on; rounding would let it come and go.
 
     Args:
         model: a localizer.
         levels: C1-C7 of the segmentation.
         crops: of the same segmentation.
-        precision: ``"float32"`` or ``"bfloat16"``.
         progress: told the share that is done.
 
     Raises:
@@ -77,7 +77,7 @@ def localize(
     heat: list[RegionHeat] = []
     for done, extent in enumerate(found):
         crop = crops.of(extent, model.preprocess)
-        region = RegionHeat(extent.level, _heat(model, crop, precision), crop.geometry)
+        region = RegionHeat(extent.level, _heat(model, crop), crop.geometry)
         heat.append(region)
         findings += regions(region, crop.slice_indices, model.entry.name, _least_heat(model))
         progress((done + 1) / len(found))
@@ -137,10 +137,10 @@ def _least_heat(model: ZooModel) -> float:
     return LEAST_HEAT if point is None else point.vertebra
 
 
-def _heat(model: ZooModel, crop: VertebraCrop, precision: str) -> NDArray[np.float32]:
+def _heat(model: ZooModel, crop: VertebraCrop) -> NDArray[np.float32]:
     calibration = model.entry.calibration
     temperature = 1.0 if calibration is None else calibration.temperature
-    with running(model.device, precision):
+    with running(model.device, FLOAT32):
         images = to_input(torch.from_numpy(np.ascontiguousarray(crop.images)), model.device)
         output = model(images[None])
         if not isinstance(output, torch.Tensor) or output.shape[1:] != images[:, 0].shape:
@@ -155,6 +155,6 @@ def _heat(model: ZooModel, crop: VertebraCrop, precision: str) -> NDArray[np.flo
             "not_finite",
             "The localizer's answer is not a number.",
             file=model.entry.name,
-            hint="Run it with precision float32; if that fails too, verify its weights.",
+            hint="Verify its weights: `cspine-zoo verify NAME`.",
         )
     return np.asarray(heat, np.float32)

@@ -104,8 +104,7 @@ def _localized(
         if options.progress is not None:
             options.progress("localize", share)
 
-    precision = resolve_precision(options.precision, localizer.device)
-    return localize(localizer, segmentation.levels, crops, precision, tell)
+    return localize(localizer, segmentation.levels, crops, tell)
 
 
 def _classify(

@@ -12,7 +12,10 @@ CLASSIFIERS = [row.name for row in cz.list_models("cls-*") if row.available == "
 def both() -> tuple[cz.Comparison, cz.Comparison]:
     ct = cz.read_ct(cz.sample_studies()[0].path)
     models = [cz.load_model(name, "cpu") for name in CLASSIFIERS]
-    exact, rough = (cz.compare(ct, models, precision=p) for p in ("float32", "bfloat16"))
+    exact, rough = (
+        cz.compare(ct, models, localizer="loc-unet-lite0", device="cpu", precision=p)
+        for p in ("float32", "bfloat16")
+    )
     return exact, rough
 
 
@@ -28,11 +31,14 @@ def test_no_probability_moves_by_a_hundredth(both: tuple[cz.Comparison, cz.Compa
         np.testing.assert_allclose(other, one, atol=0.01, err_msg=exact.model)
 
 
-def test_masks_do_not_depend_on_it(both: tuple[cz.Comparison, cz.Comparison]) -> None:
-    exact, rough = (comparison.label_map for comparison in both)
-    assert exact is not None
-    assert rough is not None
-    np.testing.assert_array_equal(exact.labels, rough.labels)
+def test_masks_and_heat_do_not_depend_on_it(both: tuple[cz.Comparison, cz.Comparison]) -> None:
+    exact, rough = both
+    assert exact.label_map is not None
+    assert rough.label_map is not None
+    np.testing.assert_array_equal(exact.label_map.labels, rough.label_map.labels)
+    assert len(exact.heat) == 7
+    for one, other in zip(exact.heat, rough.heat, strict=True):
+        np.testing.assert_array_equal(one.probabilities, other.probabilities)
 
 
 def test_segmenting_alone_is_exact_unless_asked_otherwise() -> None:

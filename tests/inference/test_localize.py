@@ -71,7 +71,7 @@ def localized(ct: CTVolume, labels: np.ndarray, model: ZooModel | None = None) -
     label_map = LabelMap(labels, ct.geometry)
     levels = level_extents(label_map)
     crops = Crops(ct, label_map)
-    return localize(model or localizer(), levels, crops, "float32", lambda share: None)
+    return localize(model or localizer(), levels, crops, lambda share: None)
 
 
 GRID = grid((2.0, 2.0, 2.0))
