@@ -25,7 +25,7 @@ from cspine_zoo.zoo.locate import find_entry, is_path
 from cspine_zoo.zoo.manifest import ManifestEntry
 from cspine_zoo.zoo.model import ZooModel
 
-_ARITHMETIC: Final = "masks, heat, first stages and heads in float32"
+_ARITHMETIC: Final = "masks with settled borders, heat, first stages and heads in float32"
 """How networks are run; another text makes the records of earlier ways void."""
 
 _UNEXPECTED: Final = "unexpected_error"

@@ -15,6 +15,7 @@ from cspine_zoo.ct.volume import CTVolume, Notice
 from cspine_zoo.errors import ManifestError, UsageError
 from cspine_zoo.inference.blocks import volume_logits
 from cspine_zoo.inference.body import body_box
+from cspine_zoo.inference.borders import settle_borders
 from cspine_zoo.inference.decide import decide
 from cspine_zoo.inference.extent import LevelExtent, level_extents
 from cspine_zoo.inference.loading import ModelLike, Progress, find_model, network_of
@@ -104,11 +105,12 @@ def segment_with(
         "cannot segment volumes",
     )
     logits = volume_logits(network, windowed, model.device, precision, share)
-    del windowed
     voxels = decide(logits, model.entry.labels)
     del logits
     naming = name_levels(voxels.labels, grid)
-    labels, spine_box = to_study_grid(naming.labels, voxels.bone, grid, ct.geometry)
+    settled = settle_borders(naming.labels, voxels.labels, windowed, model.preprocess.window, grid)
+    del windowed
+    labels, spine_box = to_study_grid(settled.labels, voxels.bone, grid, ct.geometry)
     del voxels
     label_map = LabelMap(labels, ct.geometry)
     levels = level_extents(label_map, spine_box)
@@ -117,7 +119,7 @@ def segment_with(
     return Segmentation(
         label_map=label_map,
         levels=levels,
-        notices=(*naming.notices, *_missing(levels)),
+        notices=(*naming.notices, *settled.notices, *_missing(levels)),
         segmenter=model.entry.name,
         segmenter_sha256=model.weights_sha256,
         device=str(model.device),
