@@ -3,7 +3,7 @@
 ``python -m benchmarks.copies SCAN LEVELS`` takes a study without fractures and a JSON file with
 ``{"body_centre_mm": {"C1": [x, y, z], ...}}``, centres of vertebral bodies in RAS+ mm. A level is
 at its place when its centre lies within 4 mm of its own mask and nearer to it than to any other
-level's. Nothing of the scan is written.
+level's; a border should lie in the middle between two centres. Nothing of the scan is written.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,27 @@ def misplaced(labels: cz.LabelMap, centres: Centres) -> list[str]:
     return wrong
 
 
+def borders_mm(labels: cz.LabelMap, centres: Centres) -> dict[str, int | None]:
+    """How far each border between bodies lies below the middle of its two centres, in whole mm.
+
+    C1 has no body. None where the line between the centres meets one of the two levels nowhere.
+    """
+    found: dict[str, int | None] = {}
+    for upper, lower in pairwise(level for level in LEVELS[1:] if level in centres):
+        way_mm = centres[lower] - centres[upper]
+        share = np.linspace(0.0, 1.0, 201)
+        places = labels.geometry.to_voxel(centres[upper] + share[:, None] * way_mm)
+        voxels = np.clip(np.rint(places).astype(int), 0, np.array(labels.labels.shape) - 1)
+        met = labels.labels[tuple(voxels.T)]
+        above, below = (np.flatnonzero(met == LABEL_OF[level]) for level in (upper, lower))
+        off_mm = None
+        if len(above) and len(below):
+            border = (share[above[-1]] + share[below[0]]) / 2
+            off_mm = round(float((border - 0.5) * np.linalg.norm(way_mm)))
+        found[f"{upper}/{lower}"] = off_mm
+    return found
+
+
 def strays(labels: cz.LabelMap) -> list[str]:
     """Levels with a second piece of more than 1 cm3."""
     found = []
@@ -160,7 +182,8 @@ def report(copy: Copy, centres: Centres, zoo: Zoo) -> tuple[int, int]:
         raise ValueError("a comparison has a label map")
     wrong = misplaced(found.label_map, here)
     print(f"{copy.name}: {len(here) - len(wrong)} of {len(here)}", end="")
-    print(f", misplaced {wrong}, in pieces {strays(found.label_map)}", flush=True)
+    print(f", misplaced {wrong}, in pieces {strays(found.label_map)}", end="")
+    print(f", borders off by {borders_mm(found.label_map, here)} mm", flush=True)
     for one in found.predictions:
         scored = {v.level: v for v in one.vertebrae if v.probability is not None}
         called = {

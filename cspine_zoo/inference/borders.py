@@ -23,8 +23,12 @@ from cspine_zoo.ct.volume import Notice
 from cspine_zoo.inference.column import STEP_MM, Column, find_column
 from cspine_zoo.preprocess.spec import Window
 
-LEAST_MOVE_MM: Final = 4.0
-"""Borders stay unless one of them is to move by more: two voxels of the bundled segmenter."""
+LEAST_MOVE_MM: Final = 5.0
+"""Borders stay unless one that has no disc is to move by more: a third of a low level."""
+
+NO_DISC: Final = 0.2
+"""Less of disc painted about a border, within ``_NEAR_MM``, is none: it lies within bone."""
+_NEAR_MM: Final = 3.0
 
 LEAST_GAIN: Final = 3.0
 """Of cost that new borders must save, in all and by what the image shows of discs: twenty times as
@@ -42,7 +46,7 @@ _WHOLE_MM: Final = (-6.0, -4.0, -2.0, *_FRONT_MM)
 _ASIDE_MM: Final = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
 
 # Costs: negative logarithms of what is likely. They were settled on 22 synthetic studies of
-# `tune` and 38 of `challenge`, and one real scan; each may be halved or doubled with little change.
+# `tune` and 38 of `challenge`, and on one real scan; a third more or less of each changes little.
 _DARK: Final = 1.2
 """Of one standard deviation of brightness along the line, or of ``_LEAST_CONTRAST_HU``."""
 _LEAST_CONTRAST_HU: Final = 50.0
@@ -101,6 +105,9 @@ def settle_borders(
 ) -> Settled:
     """Move borders between C2 and T1 to dark places at regular distances, where these are clearer.
 
+    Only where a border that is to move far lies within bone, with no disc that the network painted;
+    its neighbours then go along.
+
     Which voxels are bone stays as it is, and so do names and order of the levels: along the line
     through the bodies labels are stretched and squeezed, arches and processes with their bodies.
 
@@ -119,14 +126,14 @@ def settle_borders(
     if len(painted) < _FEWEST_BORDERS:
         return stays
     bright = column.sample(windowed, grid, _FRONT_MM, _ASIDE_MM).mean(axis=0)
-    discs = column.sample((raw == DISC).astype(np.float32), grid, _WHOLE_MM, _ASIDE_MM)
-    hu = bright * window.width / 2
-    cost = _cost_of_places(hu, discs.mean(axis=0), list(painted.values()))
+    discs = column.sample((raw == DISC).astype(np.float32), grid, _WHOLE_MM, _ASIDE_MM).mean(axis=0)
+    cost = _cost_of_places(bright * window.width / 2, discs, list(painted.values()))
     found = _most_likely(cost, painted, column.inside(grid))
     if found is None:
         return stays
     moved = {label: found[label] - place for label, place in painted.items()}
-    if max(map(abs, moved.values())) <= LEAST_MOVE_MM:
+    without = [label for label, place in painted.items() if _most_near(discs, place) < NO_DISC]
+    if not any(abs(moved[label]) > LEAST_MOVE_MM for label in without):
         return stays
     relabelled = _relabelled(labels, grid, column, painted, found)
     return Settled(relabelled, {LEVEL_OF[label]: mm for label, mm in moved.items()})
@@ -150,6 +157,12 @@ def _painted_borders(along: NDArray[np.uint8]) -> dict[int, float]:
     run = max(runs, key=len)
     rises = all(a < b for a, b in pairwise(run.values()))
     return run if rises else {}
+
+
+def _most_near(discs: FloatArray, place: float) -> float:
+    """Largest share of disc near a place along the line."""
+    low, high = (max(int(np.ceil((place + mm) / STEP_MM)), 0) for mm in (-_NEAR_MM, _NEAR_MM))
+    return float(discs[low : high + 1].max(initial=0.0))
 
 
 def _cost_of_places(hu: FloatArray, discs: FloatArray, painted: Sequence[float]) -> FloatArray:

@@ -18,6 +18,8 @@ STEP_MM: Final = 1.0
 
 _WITH_BODIES: Final = range(LABEL_OF["C2"], LABEL_OF["C7"] + 1)
 _FEWEST_BODIES: Final = 4
+_NEAREST_MM: Final = 5.0
+"""Half of the lowest body: nearer to each other, two of them are not told apart."""
 _DEEP: Final = 0.75
 """A body is the thickest part of its vertebra: its middle are the voxels from this share of the
 greatest depth on."""
@@ -91,10 +93,11 @@ def find_column(
         grid: of both.
 
     Returns:
-        None where fewer than four levels have a body.
+        None where fewer than four levels have a body, or two have theirs at one place.
     """
     middles = grid.to_world(_body_middles(labels, solid, grid))
-    if len(middles) < _FEWEST_BODIES:
+    steps_mm = np.linalg.norm(np.diff(middles, axis=0), axis=1)
+    if len(middles) < _FEWEST_BODIES or steps_mm.min() < _NEAREST_MM:
         return None
     curve = _along(middles)
     above, below = curve[0] - curve[8], curve[-1] - curve[-9]

@@ -164,6 +164,15 @@ def test_discs_that_the_network_painted_hold_their_borders() -> None:
     assert phantom.settled(phantom.painted(), discs & (phantom.truth > 0)).moved_mm == {}
 
 
+def test_borders_with_a_disc_of_their_own_move_nothing() -> None:
+    phantom = neck()
+    wrong = phantom.painted(**WRONG)
+    _, y, z = _upright(GRID)
+    bottoms = [_bottom(label) - WRONG.get(LEVELS[label - 1], 0.0) for label in range(2, 8)]
+    discs = (np.abs(z[..., None] - bottoms).min(axis=-1) < 2.5) & (np.abs(y) < 8) & (wrong > 0)
+    assert phantom.settled(wrong, discs).labels is wrong
+
+
 def test_no_border_moves_by_a_level() -> None:
     phantom = neck()
     off = {level: -PITCH_MM for level in ("C3", "C4", "C5", "C6", "C7")}
@@ -177,6 +186,14 @@ def test_few_levels_are_left_as_they_are() -> None:
     few[few > LABEL_OF["C4"]] = 0
     assert phantom.settled(few).labels is few
     assert phantom.settled(np.zeros_like(few)).moved_mm == {}
+
+
+def test_levels_about_one_place_have_no_line() -> None:
+    truth = neck().truth
+    nested = np.where(truth == LABEL_OF["C5"], 0, truth).astype(np.uint8)
+    shell = (truth == LABEL_OF["C4"]) & (np.abs(_upright(GRID)[0]) > 5)
+    nested[shell] = LABEL_OF["C5"]
+    assert find_column(nested, nested > 1, GRID) is None
 
 
 def test_the_user_is_told_which_borders_moved() -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import cspine_zoo as cz
-from benchmarks.copies import Copy, copies_of, misplaced, strays
+from benchmarks.copies import Copy, borders_mm, copies_of, misplaced, strays
 
 FOLDER: Final = Path(__file__).parents[2] / "../shared/data/head_neck_ct"
 BEST: Final = "cls-bigru-attention-lite0"
@@ -55,6 +55,8 @@ def test_levels_lie_at_their_place_and_the_patient_is_not_called_fractured(
     assert found.label_map is not None
     assert misplaced(found.label_map, copy.centres(centres)) == []
     assert strays(found.label_map) == []
+    off_mm = borders_mm(found.label_map, copy.centres(centres))
+    assert all(off is not None and abs(off) <= 4 for off in off_mm.values()), off_mm
     judged = found.predictions[0]
     assert judged.patient_overall is not None
     assert judged.patient_overall < judged.threshold
