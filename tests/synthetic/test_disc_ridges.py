@@ -95,7 +95,7 @@ def test_the_lens_and_the_line_stay_disc(with_ridge: Callable[[Ridge], Rendered]
     ridge = _ridge(scene)
     centre = torch.from_numpy(frame.to_scene(np.array([*ridge.middle, 0.0])))[:, None]
     assert float(ridge.distance(centre)) > 2.0
-    edge = torch.from_numpy(frame.to_scene(np.array([0.0, -0.8 * half[1], 0.0])))[:, None]
+    edge = torch.from_numpy(frame.to_scene(np.array([0.0, -0.8 * half[1], 0.3])))[:, None]
     assert float(ridge.distance(edge)) < 0 < float(replace(ridge, line_mm=2.0).distance(edge))
     discs = [int((one.labels == DISC).sum()) for one in (grown, parted)]
     assert 0 < discs[0] < discs[1]
