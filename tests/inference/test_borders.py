@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import pytest
@@ -56,22 +57,25 @@ def _bottom(label: int) -> float:
     return C2_MM - PITCH_MM * (label - 1.5)
 
 
+@cache
 def _upright(geometry: Geometry) -> np.ndarray:
     """World mm of every voxel, before the neck leaned."""
     x, y, z = np.moveaxis(geometry.to_world(np.moveaxis(np.indices(geometry.shape), 0, -1)), -1, 0)
     return np.stack((x - 3.0, y - 0.15 * (z - C2_MM), z))
 
 
+@cache
 def neck(
     geometry: Geometry = GRID,
     *,
     dark: float = 0.5,
-    bottoms_mm: dict[int, float] | None = None,
+    short_c5_mm: float = 0.0,
     noise: float = 0.05,
 ) -> Neck:
-    """A neck whose discs are darker than bone by ``dark``; some borders may lie elsewhere."""
+    """A neck whose discs are darker than bone by ``dark``, and whose C5 may be short."""
     x, y, z = _upright(geometry)
-    bottoms = np.array([(bottoms_mm or {}).get(label, _bottom(label)) for label in range(1, 8)])
+    bottoms = np.array([_bottom(label) for label in range(1, 8)])
+    bottoms[LABEL_OF["C5"] - 1] += short_c5_mm
     level = 1 + np.searchsorted(-bottoms, -z)
     body = (np.abs(x) < 9) & (np.abs(y) < 8)
     arch = (np.abs(x) < 14) & (np.abs(y + 20) < 4)
@@ -146,7 +150,7 @@ def test_borders_at_their_discs_are_left_alone() -> None:
 
 
 def test_a_level_that_is_short_stays_short() -> None:
-    phantom = neck(bottoms_mm={5: _bottom(5) + 6.0})
+    phantom = neck(short_c5_mm=6.0)
     right = phantom.painted(C5=-6.0)
     assert phantom.settled(right).labels is right
 
