@@ -38,6 +38,12 @@ FARTHEST: Final = 0.75
 """A border moves by less than this share of a level: what is a level's middle stays its own."""
 
 _FEWEST_BORDERS: Final = 3
+_LEAST_SHARE: Final = 0.25
+"""Of the places about a point of the line that a level must hold to be what lies there."""
+_THIN_MM: Final = 1.0
+_BROAD_MM: Final = 10.0
+"""A disc is a dip in brightness between these two widths of a Gaussian: finer is noise, broader
+is how bright the bone is there."""
 _AXIS: Final = LABEL_OF["C2"]
 
 # Of bodies, 15 mm deep and 16 mm wide; worn discs are bridged by bone behind, seldom in front.
@@ -46,7 +52,7 @@ _WHOLE_MM: Final = (-6.0, -4.0, -2.0, *_FRONT_MM)
 _ASIDE_MM: Final = (-6.0, -4.0, -2.0, 0.0, 2.0, 4.0, 6.0)
 
 # Costs: negative logarithms of what is likely. They were settled on 22 synthetic studies of
-# `tune` and 38 of `challenge`, and on one real scan; a third more or less of each changes little.
+# `tune` and 38 of `challenge`, and on one real scan (docs/experiments.md).
 _DARK: Final = 1.2
 """Of one standard deviation of brightness along the line, or of ``_LEAST_CONTRAST_HU``."""
 _LEAST_CONTRAST_HU: Final = 50.0
@@ -146,7 +152,9 @@ def _painted_borders(along: NDArray[np.uint8]) -> dict[int, float]:
         along: labels about the line, (offsets, n).
     """
     counts = np.stack([(along == label).sum(axis=0) for label in range(_AXIS, THORACIC + 1)])
-    main = np.where(counts.max(axis=0) >= len(along) / 4, counts.argmax(axis=0) + _AXIS, BACKGROUND)
+    main = np.where(
+        counts.max(axis=0) >= _LEAST_SHARE * len(along), counts.argmax(axis=0) + _AXIS, BACKGROUND
+    )
     places = {label: np.flatnonzero(main == label) for label in range(_AXIS, THORACIC + 1)}
     runs: list[dict[int, float]] = [{}]
     for upper, lower in pairwise(places):
@@ -173,8 +181,8 @@ def _cost_of_places(hu: FloatArray, discs: FloatArray, painted: Sequence[float])
         discs: share of painted disc about each point.
         painted: the network's borders, in mm along the line.
     """
-    broad = ndimage.gaussian_filter1d(hu, 10.0 / STEP_MM, mode="nearest")
-    local = ndimage.gaussian_filter1d(hu, 1.0 / STEP_MM) - broad
+    broad = ndimage.gaussian_filter1d(hu, _BROAD_MM / STEP_MM, mode="nearest")
+    local = ndimage.gaussian_filter1d(hu, _THIN_MM / STEP_MM) - broad
     bodies = local[int(painted[0] / STEP_MM) : int(painted[-1] / STEP_MM) + 1]
     contrast = max(float(bodies.std()), _LEAST_CONTRAST_HU)
     return np.asarray(_DARK * local / contrast - _PAINTED * discs)
