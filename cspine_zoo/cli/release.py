@@ -75,7 +75,8 @@ def _with_thresholds(row: ManifestEntry, options: Namespace) -> ManifestEntry:
         operating_point=OperatingPoint(
             round(found.patient_threshold, 4),
             round(found.vertebra_threshold, 4),
-            f"{dataset}; the most sensitive of specificity {LEAST_SPECIFICITY} or more",
+            f"{dataset}; the most sensitive at which {LEAST_SPECIFICITY:.0%} of whole patients "
+            "are not called, nor any of their vertebrae",
         ),
     )
 

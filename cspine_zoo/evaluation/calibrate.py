@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from cspine_zoo.anatomy import LEVELS
 from cspine_zoo.errors import UsageError
@@ -124,9 +123,12 @@ def fit(
         if rule == _ANY
         else probabilities_of(logits_of(np.array(answers), temperature), fitted)
     )
-    overall: NDArray[np.int64] = np.array([flag for _, flag in scored], dtype=np.int64)
+    broken = np.array([flag for _, flag in scored], dtype=np.bool_)
+    highest = np.array([probabilities_of(own, fitted).max() for own, _ in scored])
     return Calibration(
         temperature=fitted,
-        patient_threshold=choose_threshold(patients, overall),
-        vertebra_threshold=choose_threshold(probabilities_of(flat, fitted), flags),
+        patient_threshold=choose_threshold(patients[broken], patients[~broken]),
+        vertebra_threshold=choose_threshold(
+            probabilities_of(flat[flags == 1], fitted), highest[~broken]
+        ),
     )

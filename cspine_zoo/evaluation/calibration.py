@@ -15,7 +15,7 @@ _LOG_TEMPERATURE: Final = (-4.0, 4.0)  # 0.02 to 55: beyond it, the logits say n
 _CLIP: Final = 1e-7
 
 LEAST_SPECIFICITY: Final = 0.9
-"""Of an operating point, among patients as among vertebrae."""
+"""Of an operating point: the share of whole patients in whom nothing is called."""
 
 
 def logits_of(probabilities: FloatArray, temperature: float) -> FloatArray:
@@ -44,7 +44,8 @@ def fit_temperature(logits: FloatArray, labels: NDArray[np.int64]) -> float:
     References:
         Guo et al. 2017, arXiv 1706.04599, section 4.2.
     """
-    _require_both(labels)
+    if len(np.unique(labels)) < 2:
+        raise _one_class()
     signed = np.where(labels == 1, 1.0, -1.0) * logits
 
     def log_loss(log_temperature: float) -> float:
@@ -54,41 +55,39 @@ def fit_temperature(logits: FloatArray, labels: NDArray[np.int64]) -> float:
     return float(np.exp(found.x))
 
 
-def choose_threshold(probabilities: FloatArray, labels: NDArray[np.int64]) -> float:
-    """The operating point: of those with a specificity of 0.9 or more, the most sensitive.
+def choose_threshold(broken: FloatArray, whole: FloatArray) -> float:
+    """The most sensitive operating point at which nine of ten whole patients are not called.
 
-    A patient has seven vertebrae, and nearly all of them are whole: at the largest sensitivity +
-    specificity - 1 a weak classifier calls one or two of the seven broken in everybody. Neither
-    sensitivity nor specificity depends on how many are fractured, so that a point chosen on
-    enriched data holds elsewhere; the largest F1 would not. It lies halfway between two observed
-    probabilities, or between the largest and 1; of several equally good ones, the highest raises
-    the fewest alarms.
+    It serves the patient's own probability, and those of vertebrae with the highest of each whole
+    patient in ``whole``: a patient has seven, and a point that nine of ten whole vertebrae stay
+    below calls one in nearly every second whole patient. Neither sensitivity nor specificity
+    depends on how many are fractured, so that a point chosen on enriched data holds elsewhere; the
+    largest F1 would not. It lies halfway between two observed probabilities, or between the
+    largest and 1; of several equally good ones, the highest raises the fewest alarms.
 
     Args:
-        probabilities: (N,); an item is called positive at or above the threshold.
-        labels: (N,), 0 or 1, both present.
+        broken: (N,) probabilities of what is fractured; called at or above the threshold.
+        whole: (M,) the highest probability in each whole patient.
 
     Raises:
-        UsageError: only one class is there, or so many whole items have a probability of 1 that
+        UsageError: one of them is empty, or so many whole patients have a probability of 1 that
             no threshold reaches the specificity.
     """
-    _require_both(labels)
-    levels = np.unique(probabilities)
+    if not len(broken) or not len(whole):
+        raise _one_class()
+    levels = np.unique(np.concatenate((broken, whole)))
     thresholds = (levels + np.r_[levels[1:], 1.0]) / 2
-    positives = np.sort(probabilities[labels == 1])
-    negatives = np.sort(probabilities[labels == 0])
-    specificity = np.searchsorted(negatives, thresholds) / len(negatives)
+    specificity = np.searchsorted(np.sort(whole), thresholds) / len(whole)
     specific = thresholds[specificity >= LEAST_SPECIFICITY]
     if not len(specific):
         raise UsageError(
-            "saturated", "Whole items have a probability of 1: no threshold leaves 90 % of them."
+            "saturated", "Whole patients have a probability of 1: no threshold leaves 90 % of them."
         )
-    missed = np.searchsorted(positives, specific)
+    missed = np.searchsorted(np.sort(broken), specific)
     return float(specific[missed == missed.min()][-1])
 
 
-def _require_both(labels: NDArray[np.int64]) -> None:
-    if len(np.unique(labels)) < 2:
-        raise UsageError(
-            "one_class", "Calibration needs fractured and whole items, and found only one kind."
-        )
+def _one_class() -> UsageError:
+    return UsageError(
+        "one_class", "Calibration needs fractured and whole patients, and found only one kind."
+    )

@@ -29,3 +29,27 @@ def test_a_threshold_lies_among_the_answers_that_it_judges() -> None:
     by_levels = fit(rows, records, 1.0)
     assert by_levels.temperature == by_head.temperature
     assert by_levels.patient_threshold != pytest.approx(by_head.patient_threshold)
+
+
+def test_nine_of_ten_whole_patients_keep_all_their_vertebrae_under_the_threshold() -> None:
+    """Of seven levels each, nine in ten of which would leave half of the patients uncalled."""
+    rng = np.random.default_rng(4)
+    broken = np.arange(400) % 2
+    logits = rng.normal(-2, 1, (400, 7)) + 3 * np.eye(7)[rng.integers(0, 7, 400)] * broken[:, None]
+    flags = (logits == logits.max(axis=1, keepdims=True)) & (broken[:, None] == 1)
+    rows = [
+        StudyRow(str(n), (b, *own), Path("nowhere"))
+        for n, (b, own) in enumerate(zip(broken.tolist(), flags.astype(int).tolist(), strict=True))
+    ]
+    records = []
+    for number, own in enumerate(probabilities_of(logits, 1.0)):
+        vertebrae = [
+            {"level": level, "probability": float(p)} for level, p in zip(LEVELS, own, strict=True)
+        ]
+        records.append(
+            StudyRecord(str(number), "key", {"patient_overall": 0.5, "vertebrae": vertebrae})
+        )
+    found = fit(rows, records, 1.0)
+    called = probabilities_of(logits, found.temperature) >= found.vertebra_threshold
+    assert 0.9 <= 1 - called[broken == 0].any(axis=1).mean() < 0.95
+    assert called[flags].mean() > 0.5
