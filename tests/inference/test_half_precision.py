@@ -42,8 +42,14 @@ def test_masks_and_heat_do_not_depend_on_it(both: tuple[cz.Comparison, cz.Compar
 
 
 def test_segmenting_alone_is_exact_unless_asked_otherwise() -> None:
+    """Of the middle of a neck: without bfloat16 in hardware a whole one took two minutes."""
     ct = cz.read_ct(cz.sample_studies()[0].path)
-    assert cz.segment(ct, device="cpu").precision == "float32"
-    assert cz.segment(ct, device="cpu", precision="bfloat16").precision == "bfloat16"
+    start, shape = (67, 67, 40), (80, 80, 50)
+    box = tuple(slice(first, first + size) for first, size in zip(start, shape, strict=True))
+    part = cz.CTVolume(ct.voxels[box], ct.geometry.cropped(start, shape))
+    exact = cz.segment(part, device="cpu")
+    assert exact.precision == "float32"
+    assert {4, 5} <= set(np.unique(exact.label_map.labels))
+    assert cz.segment(part, device="cpu", precision="bfloat16").precision == "bfloat16"
     with pytest.raises(cz.UsageError):
-        cz.segment(ct, device="cpu", precision="half")
+        cz.segment(part, device="cpu", precision="half")
