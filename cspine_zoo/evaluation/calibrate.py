@@ -22,6 +22,7 @@ from cspine_zoo.evaluation.evaluate import candidates_of, make_output, studies_o
 from cspine_zoo.evaluation.predictions import Runner, predict_studies
 from cspine_zoo.evaluation.records import StudyRecord
 from cspine_zoo.inference.loading import ModelLike
+from cspine_zoo.inference.patient import any_of
 from cspine_zoo.rsna.layout import StudyRow
 
 CALIBRATION: Final = "calibration.json"
@@ -117,18 +118,18 @@ def fit(
         raise UsageError("nothing_scored", "No vertebra of these studies was scored.")
     flat, flags = np.concatenate([own for own, _ in scored]), np.array(labels, dtype=np.int64)
     fitted = fit_temperature(flat, flags)
+    calibrated = [probabilities_of(own, fitted) for own, _ in scored]
     patients = (
-        # As inference.patient.any_of has it, at the new temperature.
-        np.array([1 - np.prod(1 - probabilities_of(own, fitted)) for own, _ in scored])
+        np.array([any_of(own.tolist()) for own in calibrated])
         if rule == _ANY
         else probabilities_of(logits_of(np.array(answers), temperature), fitted)
     )
+    highest = np.array([own.max() for own in calibrated])
     broken = np.array([flag for _, flag in scored], dtype=np.bool_)
-    highest = np.array([probabilities_of(own, fitted).max() for own, _ in scored])
     return Calibration(
         temperature=fitted,
         patient_threshold=choose_threshold(patients[broken], patients[~broken]),
         vertebra_threshold=choose_threshold(
-            probabilities_of(flat[flags == 1], fitted), highest[~broken]
+            np.concatenate(calibrated)[flags == 1], highest[~broken]
         ),
     )
